@@ -1,0 +1,72 @@
+"""The contract of an agent."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from automc.costs import Projection
+from automc.search_spaces import Policy, SearchSpace
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What an agent searches.
+
+    Attributes:
+        space: the policies there are.
+        projection: makes any of them keep the budgets, and prices them.
+        higher_is_better: the direction of the score.
+    """
+
+    space: SearchSpace
+    projection: Projection
+    higher_is_better: bool = True
+
+    def policy(self, index: np.ndarray) -> Policy:
+        """Returns the policy nearest to option numbers (A,) that keeps the budgets."""
+        return self.space.decode(self.projection.project(index))
+
+    def uniform(self) -> Policy:
+        """Returns the policy that shrinks all widths alike until the budgets are kept."""
+        return self.policy(self.space.full)
+
+
+class Agent(ABC):
+    """Proposes policies and learns from their scores.
+
+    Whoever runs a search calls `propose` and, once the policy was evaluated, `learn`, in any order that keeps the
+    two of one policy in turn; several proposals may be under way. An agent knows nothing of parallelism, journals
+    or models. It keeps two promises, which `automc.testing.AgentSuite` checks:
+
+    - every proposal keeps the problem's budgets;
+    - its next proposal depends on the seed, on how often `propose` was called and on what `learn` was told, and on
+      nothing else: an agent that is told the same again goes on as the first would have.
+
+    Args:
+        problem: what to search.
+        seed: seeds all random choices.
+    """
+
+    def __init__(self, problem: Problem, seed: int) -> None:
+        self.problem, self.seed = problem, seed
+        self.proposed = 0
+
+    def propose(self) -> Policy | None:
+        """Returns the next policy to evaluate, or None when there is nothing left to propose."""
+        policy = self._propose(self.proposed)
+        self.proposed += 1
+        return policy
+
+    @abstractmethod
+    def _propose(self, number: int) -> Policy | None:
+        """Returns proposal ``number``, counted from 0."""
+
+    def learn(self, policy: Policy, score: float) -> None:  # noqa: B027 - learning nothing is allowed
+        """Takes note of a score."""
+
+    def generator(self, number: int) -> np.random.Generator:
+        """Returns the random numbers for one proposal, the same however the proposals before it came about."""
+        return np.random.default_rng([self.seed, number])

@@ -1,0 +1,13 @@
+"""Random policies: the second control."""
+
+from __future__ import annotations
+
+from automc.agents._base import Agent
+from automc.search_spaces import Policy
+
+
+class Random(Agent):
+    """Proposes independent policies, each axis uniform over its options, projected onto the budgets."""
+
+    def _propose(self, number: int) -> Policy | None:
+        return self.problem.policy(self.problem.space.sample(self.generator(number), 1)[0])

@@ -1,0 +1,26 @@
+"""The agents that ship, by name."""
+
+from __future__ import annotations
+
+import importlib
+
+from automc.agents._base import Agent, Problem
+from automc.errors import ConfigError, nearest
+
+AGENTS = {
+    "uniform": ("automc.agents.uniform:Uniform", "control: all widths shrunk alike; one evaluation"),
+    "random": ("automc.agents.random:Random", "control: independent random policies on the budget"),
+    "tpe": ("automc.agents.tpe:TPE", "Optuna's tree-structured Parzen estimator, uniform proposed first"),
+}
+
+CONTROLS = ("uniform", "random")
+"""Run beside every search, whatever was asked for."""
+
+
+def make_agent(name: str, problem: Problem, seed: int) -> Agent:
+    """Returns an agent by its name; raises ConfigError when there is none."""
+    if name not in AGENTS:
+        raise ConfigError(f"unknown agent '{name}'{nearest(name, AGENTS)}")
+    module, attribute = AGENTS[name][0].split(":")
+    cls: type[Agent] = getattr(importlib.import_module(module), attribute)
+    return cls(problem, seed)

@@ -1,0 +1,38 @@
+"""Optuna's tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011)."""
+
+from __future__ import annotations
+
+import optuna
+from optuna.distributions import IntDistribution
+from optuna.trial import TrialState, create_trial
+
+from automc.agents._base import Agent, Problem
+from automc.search_spaces import Policy
+
+
+class TPE(Agent):
+    """Samples each axis where good policies were found; the uniform policy comes first.
+
+    It learns from the projected policy, the one that was evaluated, not from the one it sampled before.
+    """
+
+    def __init__(self, problem: Problem, seed: int) -> None:
+        super().__init__(problem, seed)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._distributions = {axis.name: IntDistribution(0, len(axis.options) - 1) for axis in problem.space.axes}
+        self._study = optuna.create_study(direction="maximize" if problem.higher_is_better else "minimize")
+
+    def _propose(self, number: int) -> Policy | None:
+        if number == 0:
+            return self.problem.uniform()
+        seed = int(self.generator(number).integers(2**31))
+        self._study.sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, warn_independent_sampling=False)
+        trial = self._study.ask(dict(self._distributions))
+        self._study.tell(trial, state=TrialState.FAIL)  # only its sample is of use: what is learned was projected
+        return self.problem.policy([trial.params[axis.name] for axis in self.problem.space.axes])
+
+    def learn(self, policy: Policy, score: float) -> None:
+        """Adds a finished trial."""
+        index = self.problem.space.encode(policy).tolist()
+        params = dict(zip(self._distributions, index, strict=True))
+        self._study.add_trial(create_trial(params=params, distributions=dict(self._distributions), value=score))

@@ -1,0 +1,171 @@
+"""What a search found: everything that its report shows, as plain data."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from automc.latency_tables import Device
+
+
+class _Plain(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Costs(_Plain):
+    """Predicted costs; latency in microseconds, size in bytes; None where there is no latency table."""
+
+    macs: float
+    params: float
+    size: float
+    latency: float | None = None
+
+
+class Measured(_Plain):
+    """Latency of an exported model in the serving runtime, interleaved with the original.
+
+    Attributes:
+        us: median, microseconds.
+        low: first quartile.
+        high: third quartile.
+        ratio: median, over interleaved passes, of its latency divided by the original's.
+        ratio_low: first quartile of these.
+        ratio_high: third quartile of these.
+        runs: timed inferences.
+    """
+
+    us: float
+    low: float
+    high: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    runs: int
+
+
+class Unit(_Plain):
+    """Something that a policy decides about, for the picture of the policy.
+
+    Attributes:
+        name: the unit.
+        kind: ``channels`` of a group or ``block``.
+        full: channels in the original; 1 for a block.
+        block: the droppable block that it lies in.
+        frozen: why it cannot be chosen, if it cannot.
+    """
+
+    name: str
+    kind: Literal["channels", "block"]
+    full: int
+    block: str | None = None
+    frozen: str | None = None
+
+
+class Evaluated(_Plain):
+    """One evaluation of the search, in the order in which they ran.
+
+    Attributes:
+        agent: who proposed it.
+        number: which proposal of that agent, from 0.
+        policy: the policy, as `Policy.to_dict` gives it.
+        score: on search images, without fine-tuning.
+        predicted: its costs.
+        seconds: how long it took.
+        extra: whether it was added after the search because measured latency was over the budget.
+    """
+
+    agent: str
+    number: int
+    policy: dict[str, dict[str, Any]]
+    score: float
+    predicted: Costs
+    seconds: float
+    extra: bool = False
+
+
+class Row(_Plain):
+    """One network of the comparison.
+
+    Attributes:
+        name: ``original``, ``uniform``, ``random`` or ``best``.
+        agent: who proposed it; None for the original.
+        policy: what was chosen; None for the original.
+        predicted: its costs; MACs, parameters and bytes are those of the built model.
+        measured: its latency.
+        file_size: bytes of the ONNX file.
+        search_score: on search images.
+        test_score: on the test set, by the ONNX file in the serving runtime.
+        keeps_budget: whether it does, latency as measured.
+    """
+
+    name: str
+    agent: str | None
+    policy: dict[str, dict[str, Any]] | None
+    predicted: Costs
+    measured: Measured
+    file_size: int
+    search_score: float
+    test_score: float
+    keeps_budget: bool
+
+
+class TableInfo(_Plain):
+    """The latency table that was used; ``operators`` that it has, and where it lies."""
+
+    path: str
+    measured_at: str
+    method: str
+    operators: int
+    reused: bool
+
+
+class SearchResult(_Plain):
+    """A finished search.
+
+    Attributes:
+        task: as configured.
+        metric: name of the score.
+        higher_is_better: its direction.
+        agent: the agent that was asked for.
+        budgets: as written.
+        limits: the largest value allowed for each budgeted metric, in its own unit.
+        device: what it was measured on.
+        table: the latency table, or None when it could not be measured; `table_missing` says why.
+        table_missing: why there is no latency table.
+        rows: the comparison: original, uniform, random, best.
+        evaluations: all of them.
+        units: all units of the network.
+        verdict: in one or two plain sentences, what the search brought.
+        claims: what was measured, and on what; what was only predicted.
+        seed: of the search.
+        seconds: how long it all took.
+        created_at: ISO 8601, UTC.
+        versions: of AutoMC and of the libraries that matter.
+    """
+
+    task: str
+    metric: str
+    higher_is_better: bool
+    agent: str
+    budgets: list[str]
+    limits: dict[str, float]
+    device: Device
+    table: TableInfo | None
+    table_missing: str | None = None
+    rows: list[Row]
+    evaluations: list[Evaluated]
+    units: list[Unit]
+    verdict: str
+    claims: list[str]
+    seed: int
+    seconds: float
+    created_at: str
+    versions: dict[str, str]
+
+    def row(self, name: str) -> Row:
+        """Returns one network of the comparison; raises KeyError when it is not there."""
+        for row in self.rows:
+            if row.name == name:
+                return row
+        raise KeyError(name)

@@ -1,0 +1,7 @@
+"""Applying a policy to a model."""
+
+from automc.compression.apply import Compressed, compress, rebuild
+from automc.compression.least_squares import LeastSquares
+from automc.compression.magnitude import magnitudes
+
+__all__ = ["Compressed", "LeastSquares", "compress", "magnitudes", "rebuild"]

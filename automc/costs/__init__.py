@@ -1,0 +1,7 @@
+"""What a policy costs, without building it, and keeping a budget."""
+
+from automc.costs.budget import Budget, check_reachable
+from automc.costs.model import METRICS, Cost, CostModel
+from automc.costs.projection import Projection
+
+__all__ = ["METRICS", "Budget", "Cost", "CostModel", "Projection", "check_reachable"]

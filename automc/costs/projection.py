@@ -1,0 +1,90 @@
+"""Projection of any policy onto a budget."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from automc.costs.budget import Budget, cheapest, check_reachable
+from automc.costs.model import CostModel
+
+_STEPS = 64
+
+
+class Projection:
+    """Makes policies keep all budgets, changing them as little as a simple rule can.
+
+    A policy that keeps the budgets stays as it is. Of any other, all widths are scaled down by the largest factor
+    that fits, then raised again one step at a time, towards what was asked, while they fit. Only where the smallest
+    widths do not fit is a block dropped, the most expensive one first. Every candidate is priced, so the result
+    keeps the budgets whatever the shape of the latency table.
+
+    Args:
+        model: prices policies.
+        budgets: the bounds, all of which are kept.
+
+    Raises:
+        BudgetError: a budget cannot be reached by any policy.
+    """
+
+    def __init__(self, model: CostModel, budgets: list[Budget]) -> None:
+        check_reachable(model, budgets)
+        self.model, self.budgets = model, budgets
+        full = model.prices(model.space.full[None])
+        self.limits = {}
+        for budget in budgets:
+            limit = budget.limit(float(full[budget.metric][0]))
+            self.limits[budget.metric] = min(limit, self.limits.get(budget.metric, np.inf))
+        self._fallbacks = [cheapest(model, metric) for metric in self.limits]
+        if self.limits and not self.fits(np.stack(self._fallbacks)).any():
+            from automc.errors import BudgetError
+
+            texts = " and ".join(budget.text for budget in budgets)
+            raise BudgetError(f"budgets {texts} can be reached one at a time but not together; allow more for one")
+
+    def fits(self, indices: np.ndarray) -> np.ndarray:
+        """Returns (B,) whether policies (B, A) keep all budgets."""
+        return self._excess(indices) <= 1
+
+    def project(self, index: np.ndarray) -> np.ndarray:
+        """Returns the policy (A,) nearest to ``index`` by the rule above; it keeps all budgets."""
+        space = self.model.space
+        wanted = space.canonical(index)
+        start = wanted.copy()
+        while not self.fits(start[None])[0]:
+            scaled = self._scale(start)
+            if scaled is not None:
+                return self._fill(scaled, start)
+            kept = np.flatnonzero(space.is_depth & (start > 0))
+            if not len(kept):
+                fallback = np.stack(self._fallbacks)
+                return fallback[self.fits(fallback)][0]
+            without = np.repeat(start[None], len(kept), axis=0)
+            without[np.arange(len(kept)), kept] = 0
+            start = space.canonical(without[self._excess(without).argmin()])
+        return start
+
+    def _scale(self, index: np.ndarray) -> np.ndarray | None:
+        width = ~self.model.space.is_depth
+        factors = np.linspace(1, 0, _STEPS + 1)[:, None]
+        candidates = np.where(width, np.floor(index * factors).astype(np.int64), index)
+        fits = np.flatnonzero(self.fits(candidates))
+        return candidates[fits[0]] if len(fits) else None
+
+    def _fill(self, index: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        """Raises the width that is furthest below what was asked, while that fits."""
+        index = self.model.space.canonical(index)
+        while len(below := np.flatnonzero(index < wanted)):
+            candidates = np.repeat(index[None], len(below), axis=0)
+            candidates[np.arange(len(below)), below] += 1
+            fits = self.fits(candidates)
+            if not fits.any():
+                break
+            share = np.where(fits, index[below] / wanted[below], np.inf)
+            index = candidates[share.argmin()]
+        return index
+
+    def _excess(self, indices: np.ndarray) -> np.ndarray:
+        """Returns (B,) the largest ratio of price to limit."""
+        prices = self.model.prices(indices)
+        ratios = [prices[metric] / limit for metric, limit in self.limits.items()]
+        return np.max(ratios, axis=0) if ratios else np.zeros(len(indices))

@@ -1,0 +1,142 @@
+"""Where user data lives, and how files are written: whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import platformdirs
+import yaml
+
+from automc.errors import AutoMCError, ConfigError, nearest
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    Model = TypeVar("Model", bound=BaseModel)
+
+try:
+    from yaml import CSafeDumper as _Dumper
+    from yaml import CSafeLoader as _Loader
+except ImportError:  # a PyYAML built without libyaml
+    from yaml import SafeDumper as _Dumper  # type: ignore[assignment]
+    from yaml import SafeLoader as _Loader  # type: ignore[assignment]
+
+
+def home() -> Path:
+    """Returns the folder of tables and caches: ``AUTOMC_HOME``, or the platform's user directory."""
+    return Path(os.environ.get("AUTOMC_HOME") or platformdirs.user_data_dir("automc", appauthor=False))
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside ``path`` and renames it over ``path`` on success; removes it otherwise."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes private files; what we hand out should be readable like any other
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes ``text`` to ``path`` whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def ensure_writable(folder: Path) -> None:
+    """Makes ``folder`` and raises `ConfigError` now, not after hours of work, when it cannot be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(f"cannot write to {folder}: {error.strerror or error}") from error
+
+
+def digest(path: Path) -> str:
+    """Returns the SHA-256 of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def dump_yaml(data: Any) -> str:
+    """Returns ``data`` as YAML in the order given, innermost collections on one line each."""
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=2**16, allow_unicode=True)
+
+
+def read_yaml(path: Path, model: type[Model], error: type[AutoMCError], version: int | None = None) -> Model:
+    """Reads a YAML file into a pydantic model.
+
+    Args:
+        path: the file.
+        model: the model it must match.
+        error: what to raise.
+        version: the newest ``version:`` this program can read, where the file has one.
+
+    Raises:
+        AutoMCError: of the class ``error``, in one line, when the file is missing, is no YAML, is of a newer
+            version or does not match; a misspelt key is named with the nearest known one.
+    """
+    what = f"{path}"
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except FileNotFoundError:
+        raise error(f"{what}: no such file") from None
+    except (OSError, UnicodeDecodeError) as problem:
+        raise error(f"{what}: cannot be read ({problem})") from None
+    except yaml.YAMLError as problem:
+        mark = getattr(problem, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise error(f"{what}: not valid YAML{where}; the file is damaged or was edited by hand") from None
+    if not isinstance(data, dict):
+        raise error(f"{what}: expected keys and values, found {type(data).__name__}")
+    if version is not None:
+        found = data.get("version")
+        if isinstance(found, int) and found > version:
+            raise error(f"{what}: version {found} is newer than this AutoMC reads ({version}); upgrade automc")
+    return parse(data, model, error, what)
+
+
+def parse(data: dict[str, Any], model: type[Model], error: type[AutoMCError], what: str) -> Model:
+    """Validates ``data`` against a pydantic model; raises ``error`` with the first problem in one line."""
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate(data)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            key = str(first["loc"][-1])
+            known = _known_keys(model, first["loc"][:-1])
+            raise error(f"{what}: unknown key '{where}'{nearest(key, known)}") from None
+        if first["type"] == "missing":
+            raise error(f"{what}: key '{where}' is missing") from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise error(f"{what}: {where}: {message}" if where else f"{what}: {message}") from None
+
+
+def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    for part in location:
+        field = model.model_fields.get(str(part))
+        inner = getattr(field, "annotation", None)
+        if isinstance(inner, type) and hasattr(inner, "model_fields"):
+            model = inner
+    return list(model.model_fields)

@@ -1,0 +1,118 @@
+"""Recording the operators that a forward pass runs, with their shapes and what feeds what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from automc.tasks import Inputs, call
+
+OUTSIDE = -1
+"""The source of a tensor that no operator made: an input of the network or a parameter."""
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Op:
+    """One ATen operator of the forward pass.
+
+    Attributes:
+        kind: its ATen name, for example ``convolution`` or ``addmm``; in-place variants have the same name.
+        module: the innermost module that ran it, for example ``layer1.0.conv1``.
+        inputs: shapes of its tensor arguments, in order.
+        sources: for each tensor argument, the index of the operator that made it, or `OUTSIDE`.
+        output: shape of its first result.
+        attributes: its other arguments by name, as (name, value) pairs.
+    """
+
+    kind: str
+    module: str
+    inputs: tuple[Shape, ...]
+    sources: tuple[int, ...]
+    output: Shape
+    attributes: tuple[tuple[str, Any], ...]
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        """Returns the argument of that name."""
+        return dict(self.attributes).get(name, default)
+
+    def within(self, module: str) -> bool:
+        """Says whether the operator ran inside that module."""
+        return self.module == module or self.module.startswith(module + ".")
+
+
+@torch.no_grad()
+def record(model: nn.Module, inputs: Inputs) -> tuple[list[Op], Any]:
+    """Runs the model once and returns its operators in execution order, and its outputs."""
+    with _innermost_module(model) as where, _Recorder(where) as recorder:
+        outputs = call(model, inputs)
+    return recorder.ops, outputs
+
+
+@contextmanager
+def _innermost_module(model: nn.Module) -> Iterator[Callable[[], str]]:
+    stack = [""]
+    handles = []
+
+    def leave(*_: Any) -> None:
+        stack.pop()
+
+    for name, module in model.named_modules():
+        handles.append(module.register_forward_pre_hook(lambda *_, name=name: stack.append(name)))
+        handles.append(module.register_forward_hook(leave, always_call=True))
+    try:
+        yield lambda: stack[-1]
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class _Recorder(TorchDispatchMode):
+    def __init__(self, where: Callable[[], str]) -> None:
+        super().__init__()
+        self.ops: list[Op] = []
+        self._where = where
+        self._made_by: dict[int, int] = {}
+        self._alive: list[Any] = []  # so that no tensor's id is given to another while we run
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        named = [*zip((argument.name for argument in func._schema.arguments), args, strict=False), *kwargs.items()]
+        tensors = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if torch.is_tensor(leaf)]
+        sources = tuple(self._made_by.get(id(tensor), OUTSIDE) for tensor in tensors)
+        # an in-place operator returns its argument: shapes are noted before it runs
+        shapes = tuple(tuple(tensor.shape) for tensor in tensors)
+        result = func(*args, **kwargs)
+        results = [leaf for leaf in pytree.tree_leaves(result) if torch.is_tensor(leaf)]
+        if not tensors:  # it makes a constant, which costs nothing at run time
+            return result
+        self._alive.append((tensors, results))
+        for tensor in results:
+            self._made_by[id(tensor)] = len(self.ops)
+        self.ops.append(
+            Op(
+                kind=func._schema.name.split("::")[1].rstrip("_"),
+                module=self._where(),
+                inputs=shapes,
+                sources=sources,
+                output=tuple(results[0].shape) if results else (),
+                attributes=tuple((name, _plain(value)) for name, value in named if not _has_tensor(value)),
+            )
+        )
+        return result
+
+
+def _has_tensor(value: Any) -> bool:
+    return any(isinstance(leaf, Tensor) for leaf in pytree.tree_leaves(value))
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

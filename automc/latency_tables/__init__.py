@@ -1,0 +1,13 @@
+"""Devices, and how long they take for each operator: measured, stored, looked up."""
+
+from automc.latency_tables.device import Device
+from automc.latency_tables.kernels import Kernel, find_kernels
+from automc.latency_tables.measure import measure_table, time_models
+from automc.latency_tables.signature import Signature
+from automc.latency_tables.store import load_table, open_table, table_path
+from automc.latency_tables.table import Entry, LatencyTable, Overhead
+
+__all__ = [
+    "Device", "Entry", "Kernel", "LatencyTable", "Overhead", "Signature", "find_kernels", "load_table",
+    "measure_table", "open_table", "table_path", "time_models",
+]  # fmt: skip

@@ -1,0 +1,111 @@
+"""Runs models in a process of its own, with ONNX Runtime and NumPy and nothing of AutoMC.
+
+Called as ``python _runner.py REQUEST.json``. The request names an action, a folder to answer in, and its arguments;
+each finished step prints a line, for the parent's progress bar.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+sys.modules["automc"] = None  # type: ignore[assignment]  # what runs here must not need it
+
+import numpy as np
+
+
+def _load(path, threads, profile=None):
+    """Returns a function from a dict of arrays to a list of arrays, and the session where there is one."""
+    if path.endswith(".pt2"):
+        import torch
+
+        torch.set_num_threads(threads)
+        program = torch.export.load(path).module()
+
+        def run(feeds):
+            with torch.no_grad():
+                tensors = {name: torch.from_numpy(array) for name, array in feeds.items()}
+                result = program(*tensors.values()) if list(tensors) == ["input"] else program(**tensors)
+            return [leaf.numpy() for leaf in torch.utils._pytree.tree_leaves(result) if torch.is_tensor(leaf)]
+
+        return run, None
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    if profile:
+        options.enable_profiling = True
+        options.profile_file_prefix = profile
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return lambda feeds: session.run(None, feeds), session
+
+
+def profile(answer, models, threads, runs, warmup, passes):
+    """Writes, for each model and branch ``k{i}.op``, the microseconds of each run."""
+    generator = np.random.default_rng(0)
+    result = [{} for _ in models]
+    for _ in range(passes):
+        for number, path in enumerate(models):
+            run, session = _load(path, threads, profile=str(answer / "profile"))
+            feeds = {
+                item.name: generator.standard_normal(item.shape).astype(np.float32) for item in session.get_inputs()
+            }
+            for _ in range(warmup + runs):
+                run(feeds)
+            file = Path(session.end_profiling())
+            events = json.loads(file.read_text())
+            file.unlink()
+            nodes = {}
+            for event in events:
+                name = event["name"]
+                if event["cat"] == "Node" and name.endswith("_kernel_time") and ".op" in name:
+                    nodes.setdefault(name, []).append(event["dur"])
+            branches = {}
+            for name, durations in nodes.items():
+                branches.setdefault(name.split(".op")[0], []).append(durations[warmup:])
+            for branch, parts in branches.items():
+                result[number].setdefault(branch, []).extend(np.sum(parts, axis=0).tolist())
+            print("step", flush=True)
+    (answer / "answer.json").write_text(json.dumps(result))
+
+
+def clock(answer, models, threads, runs, passes, warmup=3):
+    """Writes, for each model and pass, the microseconds of each run; models take turns in every pass."""
+    loaded = []
+    for number, path in enumerate(models):
+        feeds = dict(np.load(answer / f"inputs{number}.npz", allow_pickle=False))
+        loaded.append((_load(path, threads)[0], feeds))
+    for run, feeds in loaded:
+        for _ in range(warmup * 5):
+            run(feeds)
+    result = [[] for _ in models]
+    for _ in range(passes):
+        for number, (run, feeds) in enumerate(loaded):
+            for _ in range(warmup):
+                run(feeds)
+            times = []
+            for _ in range(runs):
+                start = time.perf_counter_ns()
+                run(feeds)
+                times.append((time.perf_counter_ns() - start) / 1000)
+            result[number].append(times)
+        print("step", flush=True)
+    (answer / "answer.json").write_text(json.dumps(result))
+
+
+def predict(answer, models, threads, batches):
+    """Writes the outputs of one model on each batch of inputs, concatenated along the batch."""
+    run, _ = _load(models[0], threads)
+    parts = []
+    for number in range(batches):
+        parts.append(run(dict(np.load(answer / f"inputs{number}.npz", allow_pickle=False))))
+        print("step", flush=True)
+    np.savez(answer / "outputs.npz", *(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    (answer / "answer.json").write_text("{}")
+
+
+if __name__ == "__main__":
+    request = json.loads(Path(sys.argv[1]).read_text())
+    actions = {"profile": profile, "clock": clock, "predict": predict}
+    actions[request.pop("action")](Path(sys.argv[1]).parent, **request)

@@ -1,0 +1,58 @@
+"""The key of a latency table: what an operator is, without the network it is in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from automc.errors import TableError
+
+
+@dataclass(frozen=True, order=True)
+class Signature:
+    """An operator as the runtime runs it.
+
+    Written as one line, for example ``conv+add+relu 16,32 d=1x1 g=1 hw=16x16 k=3x3 n=1 p=1x1 s=1x1``.
+
+    Attributes:
+        op: operator names joined by ``+`` in the order they are fused.
+        channels: what pruning changes: (inputs, outputs) of a convolution or linear layer, one number otherwise.
+        rest: everything else, as sorted (name, dimensions) pairs.
+    """
+
+    op: str
+    channels: tuple[int, ...]
+    rest: tuple[tuple[str, tuple[int, ...]], ...]
+
+    @classmethod
+    def of(cls, op: str, channels: tuple[int, ...], **rest: tuple[int, ...]) -> Signature:
+        """Returns a signature from keyword arguments."""
+        return cls(op, tuple(map(int, channels)), tuple(sorted((k, tuple(map(int, v))) for k, v in rest.items())))
+
+    @property
+    def family(self) -> tuple[str, tuple[tuple[str, tuple[int, ...]], ...]]:
+        """What signatures that differ in channels only have in common."""
+        return self.op, self.rest
+
+    def get(self, name: str) -> tuple[int, ...]:
+        """Returns one entry of ``rest``."""
+        return dict(self.rest)[name]
+
+    def __str__(self) -> str:
+        rest = " ".join(f"{name}={'x'.join(map(str, value))}" for name, value in self.rest)
+        return f"{self.op} {','.join(map(str, self.channels))} {rest}".rstrip()
+
+    @classmethod
+    def parse(cls, text: str) -> Signature:
+        """Returns the signature that a line stands for; raises TableError when it stands for none."""
+        try:
+            op, channels, *rest = text.split()
+            pairs = (item.split("=") for item in rest)
+            return cls.of(
+                op,
+                tuple(int(c) for c in channels.split(",")),
+                **{name: tuple(int(v) for v in value.split("x")) if value else () for name, value in pairs},
+            )
+        except ValueError:
+            raise TableError(
+                f"'{text}' is no operator signature; one looks like 'linear 64,10 n=1' (see automc latency show)"
+            ) from None

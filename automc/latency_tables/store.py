@@ -1,0 +1,89 @@
+"""Latency tables as files: versioned, one operator a line, sorted, so that they can be compared with diff."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+from automc import files
+from automc.errors import TableError
+from automc.latency_tables.device import Device
+from automc.latency_tables.signature import Signature
+from automc.latency_tables.table import Entry, LatencyTable, Overhead
+
+VERSION = 1
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Overhead(_Strict):
+    run: FiniteFloat
+    kernel: FiniteFloat
+
+
+class _Entry(_Strict):
+    us: FiniteFloat = Field(ge=0)
+    low: FiniteFloat = Field(ge=0)
+    high: FiniteFloat = Field(ge=0)
+    runs: int = Field(ge=1)
+
+
+class _File(_Strict):
+    version: int
+    device: Device
+    measured_at: str
+    method: str
+    overhead_us: _Overhead
+    operators: dict[str, _Entry]
+
+
+def table_path(device: Device) -> Path:
+    """Returns where the user's own table of a device lies."""
+    return files.home() / "latency_tables" / f"{device.key}.yaml"
+
+
+def load_table(path: Path) -> LatencyTable:
+    """Reads a table; raises TableError when it is missing, damaged or of a newer version."""
+    data = files.read_yaml(path, _File, TableError, version=VERSION)
+    return LatencyTable(
+        device=data.device,
+        overhead=Overhead(data.overhead_us.run, data.overhead_us.kernel),
+        entries={
+            Signature.parse(line): Entry(entry.us, entry.low, entry.high, entry.runs)
+            for line, entry in data.operators.items()
+        },
+        measured_at=data.measured_at,
+        method=data.method,
+    )
+
+
+def save_table(table: LatencyTable, path: Path) -> None:
+    """Writes a table, whole or not at all."""
+    data = {
+        "version": VERSION,
+        "device": table.device.model_dump(mode="json"),
+        "measured_at": table.measured_at,
+        "method": table.method,
+        "overhead_us": {"run": table.overhead.run, "kernel": table.overhead.kernel},
+        "operators": {
+            str(signature): {"us": entry.us, "low": entry.low, "high": entry.high, "runs": entry.runs}
+            for signature, entry in sorted(table.entries.items())
+        },
+    }
+    files.write_text(path, files.dump_yaml(data))
+
+
+def open_table(path: Path, device: Device) -> LatencyTable:
+    """Reads a table for use on a device.
+
+    Raises:
+        TableError: it is damaged, or was measured on another device or with other settings; the difference is named.
+    """
+    table = load_table(path)
+    difference = device.mismatch(table.device)
+    if difference:
+        raise TableError(f"{path}: measured on another device ({difference}); measure one here or choose its device")
+    return table

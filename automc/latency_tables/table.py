@@ -1,0 +1,128 @@
+"""The latency table: operators and their measured latencies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+
+from automc.errors import TableError
+from automc.latency_tables.device import Device
+from automc.latency_tables.signature import Signature
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The latency of one operator.
+
+    Attributes:
+        us: midmean (mean of the middle half) over interleaved runs, in microseconds. The runtime's clock
+            ticks in whole microseconds, which a median would keep.
+        low: first quartile.
+        high: third quartile.
+        runs: how many runs.
+        interpolated: whether it was computed from neighbouring widths instead of measured.
+    """
+
+    us: float
+    low: float
+    high: float
+    runs: int
+    interpolated: bool = False
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """What a network costs beyond its operators, fitted on chains of one operator; microseconds.
+
+    Attributes:
+        run: for each inference.
+        kernel: for each operator of it; below zero when the runtime's profile overstates operators.
+    """
+
+    run: float
+    kernel: float
+
+
+@dataclass
+class LatencyTable:
+    """Operator signature to latency, on one device.
+
+    Attributes:
+        device: what it was measured on, and is valid for.
+        overhead: what a network costs beyond its operators.
+        entries: the measurements.
+        measured_at: when the first of them was taken, ISO 8601, UTC.
+        method: how, in one line.
+    """
+
+    device: Device
+    overhead: Overhead
+    entries: dict[Signature, Entry] = field(default_factory=dict)
+    measured_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    method: str = ""
+
+    def lookup(self, signature: Signature) -> Entry:
+        """Returns the latency of an operator.
+
+        An operator that was not measured is interpolated between measured widths and marked so.
+
+        Raises:
+            TableError: it was not measured and lies outside of what was.
+        """
+        entry = self.entries.get(signature)
+        if entry is None:
+            entry = self._interpolate(signature)
+        if entry is None:
+            raise TableError(
+                f"the latency table of {self.device.name} has no entry for '{signature}' and none around it; "
+                "measure it with: automc latency measure"
+            )
+        return entry
+
+    def covers(self, signature: Signature) -> bool:
+        """Says whether `lookup` would answer."""
+        return signature in self.entries or self._interpolate(signature) is not None
+
+    def merged(self, entries: Mapping[Signature, Entry]) -> LatencyTable:
+        """Returns a table that has these entries too."""
+        return LatencyTable(self.device, self.overhead, {**self.entries, **entries}, self.measured_at, self.method)
+
+    def _interpolate(self, signature: Signature) -> Entry | None:
+        """Interpolates linearly between the measured widths of the same operator; None outside of them."""
+        family = [(s.channels, e) for s, e in self.entries.items() if s.family == signature.family]
+        family = [(c, e) for c, e in family if len(c) == len(signature.channels)]
+        if len(family) < 2:
+            return None
+        points = np.array([channels for channels, _ in family], dtype=float)
+        target = np.array(signature.channels, dtype=float)
+        # widths on which all agree, the query too, are no dimension to interpolate over
+        varying = np.ptp(points, axis=0) > 0
+        if (points[0, ~varying] != target[~varying]).any():
+            return None
+        values = np.array([(e.us, e.low, e.high) for _, e in family])
+        found = _piecewise_linear(points[:, varying], values, target[varying])
+        if found is None:
+            return None
+        us, low, high = (round(float(value), 3) for value in found)
+        return Entry(us, low, high, runs=0, interpolated=True)
+
+
+def _piecewise_linear(points: np.ndarray, values: np.ndarray, target: np.ndarray) -> np.ndarray | None:
+    """Interpolates values (N, V) at points (N, D) for one target (D,); None outside of the points' hull."""
+    from scipy.interpolate import LinearNDInterpolator
+    from scipy.spatial import QhullError
+
+    if points.shape[1] == 1:
+        x = points[:, 0]
+        if not x.min() <= target[0] <= x.max():
+            return None
+        order = np.argsort(x)
+        return np.array([np.interp(target[0], x[order], values[order, v]) for v in range(values.shape[1])])
+    try:
+        found = LinearNDInterpolator(points, values, rescale=True)(target)[0]
+    except QhullError:  # too few points, or all on one line
+        return None
+    return None if np.isnan(found).any() else found

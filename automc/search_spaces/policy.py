@@ -1,0 +1,67 @@
+"""The one value that flows through everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+FLOAT_BITS = 32
+
+
+@dataclass(frozen=True, order=True)
+class Choice:
+    """What is chosen for one unit; a field that does not apply to the unit is None.
+
+    Attributes:
+        channels: channels kept, for a channel group.
+        keep: whether the block stays, for a residual block.
+        weight_bits: bits of a layer's weights, 1 to 8, or 32 for float.
+        activation_bits: bits of a layer's activations, likewise.
+    """
+
+    channels: int | None = None
+    keep: bool | None = None
+    weight_bits: int | None = None
+    activation_bits: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields that are set."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+class Policy(Mapping[str, Choice]):
+    """An immutable, hashable map from unit name to that unit's `Choice`.
+
+    Two policies are equal when they choose the same for the same units, in whatever order these were given.
+    """
+
+    __slots__ = ("_choices", "_hash")
+
+    def __init__(self, choices: Mapping[str, Choice]) -> None:
+        self._choices = dict(sorted(choices.items()))
+        self._hash = hash(tuple(self._choices.items()))
+
+    def __getitem__(self, unit: str) -> Choice:
+        return self._choices[unit]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._choices)
+
+    def __len__(self) -> int:
+        return len(self._choices)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"Policy({self.to_dict()})"
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Returns plain data: a dict of dicts, for YAML and JSON."""
+        return {unit: choice.to_dict() for unit, choice in self.items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Mapping[str, Any]]) -> Policy:
+        """Returns the policy that `to_dict` wrote; raises TypeError for a field that no choice has."""
+        return cls({unit: Choice(**fields) for unit, fields in data.items()})

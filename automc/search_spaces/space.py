@@ -1,0 +1,174 @@
+"""The search space: axes of options, and policies as vectors of option numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from automc.errors import ConfigError, TraceError, nearest
+from automc.graph import ModelGraph
+from automc.search_spaces.config import SpaceConfig
+from automc.search_spaces.policy import Choice, Policy
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One decision.
+
+    Attributes:
+        unit: the unit it is about.
+        field: which field of the unit's `Choice` it sets.
+        options: what may be chosen, ascending; the last leaves the network as it is.
+    """
+
+    unit: str
+    field: str
+    options: tuple[Any, ...]
+
+    @property
+    def name(self) -> str:
+        """A name that no other axis of a space has."""
+        return f"{self.unit}.{self.field}"
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """All decisions of a search.
+
+    Attributes:
+        axes: the decisions; the columns of an index matrix.
+        owners: for each axis, the axis of the block that it lies in, or -1. When that block is dropped the
+            axis decides nothing, and `canonical` sets it to its last option, so that equal networks have
+            equal policies.
+    """
+
+    axes: tuple[Axis, ...]
+    owners: tuple[int, ...]
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """(A,) number of options of each axis."""
+        return np.array([len(axis.options) for axis in self.axes], dtype=np.int64)
+
+    @cached_property
+    def is_depth(self) -> np.ndarray:
+        """(A,) whether an axis drops a block."""
+        return np.array([axis.field == "keep" for axis in self.axes], dtype=bool)
+
+    @property
+    def full(self) -> np.ndarray:
+        """(A,) the option numbers that leave the network as it is."""
+        return self.sizes - 1
+
+    def canonical(self, indices: np.ndarray) -> np.ndarray:
+        """Returns option numbers (..., A) with axes inside dropped blocks set to their last option."""
+        indices = np.array(indices, dtype=np.int64)
+        for axis, owner in enumerate(self.owners):
+            if owner >= 0:
+                indices[..., axis] = np.where(indices[..., owner] == 0, self.full[axis], indices[..., axis])
+        return indices
+
+    def decode(self, indices: Sequence[int] | np.ndarray) -> Policy:
+        """Returns the policy of one vector of option numbers (A,)."""
+        choices: dict[str, Choice] = {}
+        for axis, index in zip(self.axes, self.canonical(np.asarray(indices)), strict=True):
+            choice = choices.get(axis.unit, Choice())
+            choices[axis.unit] = replace(choice, **{axis.field: axis.options[index]})
+        return Policy(choices)
+
+    def encode(self, policy: Policy) -> np.ndarray:
+        """Returns the option numbers (A,) of a policy.
+
+        Raises:
+            ConfigError: the policy lacks a unit, has one that the space lacks, or chooses what it does not offer.
+        """
+        unknown = set(policy) - {axis.unit for axis in self.axes}
+        if unknown:
+            name = min(unknown)
+            raise ConfigError(f"the policy has unit '{name}', the space has not{nearest(name, self.units)}")
+        indices = []
+        for axis in self.axes:
+            value = getattr(policy.get(axis.unit, Choice()), axis.field)
+            if value not in axis.options:
+                raise ConfigError(f"the policy chooses {axis.field}={value} for {axis.unit}; options: {axis.options}")
+            indices.append(axis.options.index(value))
+        return self.canonical(np.array(indices))
+
+    @property
+    def units(self) -> list[str]:
+        """Names of all units, in order."""
+        return list(dict.fromkeys(axis.unit for axis in self.axes))
+
+    @property
+    def size(self) -> float:
+        """How many policies there are."""
+        return float(np.prod(self.sizes.astype(float)))
+
+    def sample(self, generator: np.random.Generator, n: int) -> np.ndarray:
+        """Returns (n, A) option numbers, uniform and independent on every axis."""
+        return self.canonical(generator.integers(0, self.sizes, size=(n, len(self.axes))))
+
+
+def build_space(graph: ModelGraph, config: SpaceConfig, channel_multiple: int) -> SearchSpace:
+    """Returns the axes that a network offers under a configuration.
+
+    Args:
+        graph: the network.
+        config: what may be chosen.
+        channel_multiple: the device's, used where the configuration names none.
+
+    Raises:
+        ConfigError: an excluded unit does not exist.
+        TraceError: nothing is left to choose; the reasons are named.
+    """
+    names = [group.name for group in graph.groups] + [block.name for block in graph.blocks]
+    for pattern in config.exclude:
+        if not any(_matches(name, pattern) for name in names):
+            raise ConfigError(f"space.exclude: no unit '{pattern}'{nearest(pattern, names)}")
+    multiple = config.channel_multiple or channel_multiple
+    axes = []
+    if config.depth:
+        axes += [Axis(block.name, "keep", (False, True)) for block in graph.blocks]
+    if config.width:
+        for group in graph.prunable:
+            options = _widths(group.channels, multiple, config.min_keep)
+            if len(options) > 1:
+                axes.append(Axis(group.name, "channels", options))
+    axes = [axis for axis in axes if not any(_matches(axis.unit, pattern) for pattern in config.exclude)]
+    if not axes:
+        raise TraceError(_nothing(graph, config, multiple))
+    position = {axis.unit: index for index, axis in enumerate(axes) if axis.field == "keep"}
+    owner_of = {
+        group.name: position[block.name]
+        for block in graph.blocks
+        if block.name in position
+        for group in graph.inside(block)
+    }
+    return SearchSpace(tuple(axes), tuple(owner_of.get(axis.unit, -1) for axis in axes))
+
+
+def _widths(channels: int, multiple: int, min_keep: float) -> tuple[int, ...]:
+    smallest = min_keep * channels
+    return (*(width for width in range(multiple, channels, multiple) if width >= smallest), channels)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+def _nothing(graph: ModelGraph, config: SpaceConfig, multiple: int) -> str:
+    reasons = _distinct(f"{group.name}: {group.frozen}" for group in graph.groups if group.frozen)
+    small = [group.name for group in graph.prunable if group.channels <= multiple]
+    if small and config.width:
+        reasons.append(f"{', '.join(small)}: not wider than the channel multiple {multiple}")
+    if not graph.groups:
+        reasons.append("it has no convolution or linear layer that feeds another")
+    return f"the model has nothing to compress ({'; '.join(reasons) or 'all units are excluded'})"
+
+
+def _distinct(items: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(items))

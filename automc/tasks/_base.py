@@ -1,0 +1,95 @@
+"""The contract of a task."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+Inputs: TypeAlias = "Tensor | dict[str, Tensor]"
+Batch: TypeAlias = "tuple[Inputs, Any]"
+Split: TypeAlias = Literal["train", "search", "test"]
+
+
+class Task(ABC):
+    """A trained model, its data and how its outputs are scored.
+
+    A task implements two methods, `model` and `batches`. A classifier needs nothing more; any other model
+    also overrides `score` and `loss`. Training, evaluation and calibration loops are AutoMC's.
+
+    Attributes:
+        metric: name of what `score` returns.
+        higher_is_better: whether a larger score is a better one.
+
+    Example:
+        A file ``my_task.py``, used as ``task: my_task.py:MyTask``::
+
+            class MyTask(Task):
+                def model(self):
+                    return load_my_trained_network()
+
+                def batches(self, split, n=None, seed=0):
+                    images, labels = self.arrays[split]
+                    for start in range(0, n or len(images), 128):
+                        yield images[start:start + 128], labels[start:start + 128]
+    """
+
+    metric: ClassVar[str] = "top-1"
+    higher_is_better: ClassVar[bool] = True
+
+    @abstractmethod
+    def model(self) -> nn.Module:
+        """Returns the trained network in float32 on the CPU, a fresh copy at each call.
+
+        Its forward pass takes one tensor, or the tensors of a dict as keyword arguments; the first dimension
+        of each is the batch.
+        """
+
+    @abstractmethod
+    def batches(self, split: Split, n: int | None = None, seed: int = 0) -> Iterator[Batch]:
+        """Yields (inputs, targets) batches, of any size, until ``n`` examples were given (all when None).
+
+        Args:
+            split: ``train`` calibrates and fine-tunes, ``search`` scores policies during a search and is taken
+                from the training data too, ``test`` is read once, for the final report.
+            n: how many examples, at most.
+            seed: orders ``train``, and with it which ``n`` are taken; the other splits have a fixed order.
+
+        Yields:
+            Inputs, a tensor or a dict of tensors, and whatever `score` and `loss` take as targets.
+        """
+
+    def score(self, outputs: Any, targets: Any) -> float:
+        """Scores all outputs of a split at once; by default top-1 accuracy, in [0, 1].
+
+        Args:
+            outputs: what the model returned, concatenated over batches.
+            targets: the targets, concatenated likewise.
+        """
+        return (outputs.argmax(-1) == targets).double().mean().item()
+
+    def loss(self, outputs: Any, targets: Any) -> Tensor:
+        """Returns the training loss of one batch, a scalar; by default cross-entropy."""
+        return nn.functional.cross_entropy(outputs, targets)
+
+
+def call(model: nn.Module, inputs: Inputs) -> Any:
+    """Runs the model on a tensor, or on a dict of tensors as keyword arguments."""
+    return model(**inputs) if isinstance(inputs, dict) else model(inputs)
+
+
+def concatenate(batches: Sequence[Any]) -> Any:
+    """Concatenates outputs, inputs or targets (tensors, or nested collections of them) along the batch."""
+    leaves, specs = zip(*(pytree.tree_flatten(batch) for batch in batches), strict=True)
+    joined = [torch.cat(parts) if torch.is_tensor(parts[0]) else parts[0] for parts in zip(*leaves, strict=True)]
+    return pytree.tree_unflatten(joined, specs[0])
+
+
+def example(task: Task, n: int = 1, split: Split = "train") -> Inputs:
+    """Returns the inputs of the first ``n`` examples of a split."""
+    inputs = concatenate([inputs for inputs, _ in task.batches(split, n)])
+    return pytree.tree_map(lambda tensor: tensor[:n], inputs)
