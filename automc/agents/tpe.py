@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import optuna
 from optuna.distributions import IntDistribution
 from optuna.trial import TrialState, create_trial
@@ -26,10 +27,10 @@ class TPE(Agent):
         if number == 0:
             return self.problem.uniform()
         seed = int(self.generator(number).integers(2**31))
-        self._study.sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, warn_independent_sampling=False)
+        self._study.sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True)
         trial = self._study.ask(dict(self._distributions))
         self._study.tell(trial, state=TrialState.FAIL)  # only its sample is of use: what is learned was projected
-        return self.problem.policy([trial.params[axis.name] for axis in self.problem.space.axes])
+        return self.problem.policy(np.array([trial.params[axis.name] for axis in self.problem.space.axes]))
 
     def learn(self, policy: Policy, score: float) -> None:
         """Adds a finished trial."""

@@ -1,1 +1,23 @@
-"""campaigns."""
+"""Searches from their configuration to their report."""
+
+from automc.campaigns.config import SearchConfig, load_config
+from automc.campaigns.finish import run_search
+from automc.campaigns.report import render_html
+from automc.campaigns.result import SearchResult
+from automc.campaigns.search import output_folder
+from automc.campaigns.setup import Setup, Subject, read_subject, set_up
+from automc.campaigns.table import render_table
+
+__all__ = [
+    "SearchConfig",
+    "SearchResult",
+    "Setup",
+    "Subject",
+    "load_config",
+    "output_folder",
+    "read_subject",
+    "render_html",
+    "render_table",
+    "run_search",
+    "set_up",
+]

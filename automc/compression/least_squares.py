@@ -18,6 +18,8 @@ from automc.compression.apply import Compressed
 from automc.graph import ModelGraph
 from automc.tasks import Inputs, call
 
+Layer = nn.Conv2d | nn.Linear
+
 _POSITIONS = 16
 _RIDGE = 1e-3
 
@@ -88,7 +90,7 @@ class LeastSquares:
         return hook
 
     def _refitter(self, name: str, target: Tensor) -> Any:
-        def hook(layer: nn.Module, args: tuple[Any, ...]) -> None:
+        def hook(layer: Layer, args: tuple[Any, ...]) -> None:
             rows = _sampled_inputs(layer, args[0], self._positions[name])
             weight = layer.weight.flatten(1).T  # (inputs, outputs)
             residual = target - rows @ weight
@@ -107,11 +109,12 @@ def _refittable(layer: nn.Module) -> bool:
     return isinstance(layer, nn.Linear)
 
 
-def _sampled_inputs(layer: nn.Module, inputs: Tensor, positions: Tensor) -> Tensor:
+def _sampled_inputs(layer: Layer, inputs: Tensor, positions: Tensor) -> Tensor:
     """Returns what the layer reads at the positions (examples, P) of its output, as rows (examples * P, inputs)."""
     if not isinstance(layer, nn.Conv2d):
         rows = inputs.reshape(len(inputs), -1, inputs.shape[-1])
         return rows.gather(1, positions[:, :, None].expand(-1, -1, rows.shape[-1])).flatten(0, 1)
+    assert not isinstance(layer.padding, str)
     (ph, pw), (sh, sw), (dh, dw), (kh, kw) = layer.padding, layer.stride, layer.dilation, layer.kernel_size
     padded = F.pad(inputs, (pw, pw, ph, ph))
     width = (padded.shape[3] - dw * (kw - 1) - 1) // sw + 1

@@ -6,6 +6,7 @@ import numpy as np
 
 from automc.costs.budget import Budget, cheapest, check_reachable
 from automc.costs.model import CostModel
+from automc.errors import BudgetError
 
 _STEPS = 64
 
@@ -30,14 +31,12 @@ class Projection:
         check_reachable(model, budgets)
         self.model, self.budgets = model, budgets
         full = model.prices(model.space.full[None])
-        self.limits = {}
+        self.limits: dict[str, float] = {}
         for budget in budgets:
             limit = budget.limit(float(full[budget.metric][0]))
             self.limits[budget.metric] = min(limit, self.limits.get(budget.metric, np.inf))
         self._fallbacks = [cheapest(model, metric) for metric in self.limits]
         if self.limits and not self.fits(np.stack(self._fallbacks)).any():
-            from automc.errors import BudgetError
-
             texts = " and ".join(budget.text for budget in budgets)
             raise BudgetError(f"budgets {texts} can be reached one at a time but not together; allow more for one")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from torch.utils import _pytree as pytree
 from automc import progress
 from automc.errors import TraceError
 from automc.graph.blocks import Block, find_blocks
-from automc.graph.groups import Group, Probe, find_groups, probe
+from automc.graph.groups import Group, Probe, find_groups, first_line, probe
 from automc.graph.ops import Op, record
 from automc.tasks import Inputs
 
@@ -98,40 +99,35 @@ def build_graph(model: nn.Module, inputs: Inputs, limit_s: float = 120.0) -> Mod
     Raises:
         TraceError: the network cannot be traced.
     """
-    was_training = model.training
-    model.eval()
+    model = copy.deepcopy(model).eval()
     try:
         ops, outputs = record(model, inputs)
     except Exception as error:
-        raise TraceError(f"the model does not run on its task's inputs: {type(error).__name__}: {error}") from error
+        raise TraceError(f"the model does not run on its task's inputs: {first_line(error)}") from error
     if not any(torch.is_tensor(leaf) for leaf in pytree.tree_leaves(outputs)):
         raise TraceError("the model returns no tensor")
-    try:
-        found = find_groups(model, inputs)
-        dims = _dims(ops, model)
-        groups, slopes = [], []
-        deadline = time.monotonic() + limit_s
-        for group in progress.track(found, "Probing channel groups"):
-            if time.monotonic() > deadline:
-                groups.append(replace(group, frozen=f"not probed: the limit of {limit_s:g} s was used up"))
-                continue
-            tried = probe(model, inputs, outputs, group)
-            reason = tried.frozen
-            if tried.model is not None:
-                slope = _slope(ops, dims, tried)
-                if slope is None:
-                    reason = "shapes do not follow from how many of its channels are removed"
-                else:
-                    slopes.append(slope)
-            groups.append(replace(group, frozen=reason))
-        blocks = find_blocks(model, inputs)
-    finally:
-        model.train(was_training)
+    found = find_groups(model, inputs)
+    dims = _dims(ops, model)
+    groups, slopes = [], []
+    deadline = time.monotonic() + limit_s
+    for group in progress.track(found, "Probing channel groups"):
+        if time.monotonic() >= deadline:
+            groups.append(replace(group, frozen=f"not probed: the limit of {limit_s:g} s was used up"))
+            continue
+        tried = probe(model, inputs, outputs, group)
+        reason = tried.frozen
+        if tried.model is not None:
+            slope = _slope(ops, dims, tried)
+            if slope is None:
+                reason = "shapes do not follow from how many of its channels are removed"
+            else:
+                slopes.append(slope)
+        groups.append(replace(group, frozen=reason))
     return ModelGraph(
         ops=tuple(ops),
         weights=tuple(_weights(model)),
         groups=tuple(groups),
-        blocks=tuple(blocks),
+        blocks=tuple(find_blocks(model, inputs)),
         batch=pytree.tree_leaves(inputs)[0].shape[0],
         dims=dims,
         slopes=np.stack(slopes) if slopes else np.zeros((0, len(dims)), dtype=np.int64),

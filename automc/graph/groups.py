@@ -85,7 +85,7 @@ def find_groups(model: nn.Module, inputs: Inputs) -> list[Group]:
             graph = torch_pruning.DependencyGraph().build_dependency(model, example_inputs=inputs, verbose=False)
             coupled = list(graph.get_all_groups(root_module_types=[nn.modules.conv._ConvNd, nn.Linear]))
         except Exception as error:
-            raise TraceError(f"the model cannot be traced: {type(error).__name__}: {error}") from error
+            raise TraceError(f"the model cannot be traced: {first_line(error)}") from error
     groups = []
     for items in coupled:
         root = items[0].dep.target.module
@@ -101,6 +101,10 @@ def find_groups(model: nn.Module, inputs: Inputs) -> list[Group]:
             for position, channel in zip(item.idxs, item.root_idxs, strict=True):
                 positions[channel].append(position)
             role = "out" if graph.is_out_channel_pruning_fn(item.dep.handler) else "in"
+            if len({len(several) for several in positions}) > 1:
+                strange = f"only some of its channels are in {names[target.module]}"
+            if _is_grouped(target.module):
+                strange = f"it touches the grouped convolution {names[target.module]}"
             members.append(Member(names[target.module], role, item.dep.handler, tuple(tuple(p) for p in positions)))
         groups.append(Group(names[root], channels, tuple(members), strange))
     return groups
@@ -172,7 +176,7 @@ def probe(model: nn.Module, inputs: Inputs, outputs: Any, group: Group) -> Probe
         remove_channels(pruned, [group], {group.name: removed})
         ops, after = record(pruned, inputs)
     except Exception as error:
-        return Probe(f"the network does not run without some of its channels: {_first_line(error)}")
+        return Probe(f"the network does not run without some of its channels: {first_line(error)}")
     if [leaf.shape for leaf in _tensors(after)] != [leaf.shape for leaf in _tensors(outputs)]:
         return Probe("its channels are the network's output")
     zero_channels(zeroed, group, removed)
@@ -203,5 +207,13 @@ def _channel_tensors(module: nn.Module) -> Iterable[tuple[str, Tensor]]:
         yield name, tensor.data.transpose(0, 1) if last_first and tensor.ndim > 1 else tensor.data
 
 
-def _first_line(error: Exception) -> str:
+def _is_grouped(module: nn.Module) -> bool:
+    """Says whether a module is a convolution with groups, other than one filter for each channel."""
+    return isinstance(module, nn.modules.conv._ConvNd) and not (
+        module.groups == 1 or module.groups == module.in_channels == module.out_channels
+    )
+
+
+def first_line(error: Exception) -> str:
+    """Returns what an error of somebody else's code says, shortened to one line."""
     return f"{type(error).__name__}: {error}".splitlines()[0][:160]

@@ -52,9 +52,20 @@ class Op:
 @torch.no_grad()
 def record(model: nn.Module, inputs: Inputs) -> tuple[list[Op], Any]:
     """Runs the model once and returns its operators in execution order, and its outputs."""
-    with _innermost_module(model) as where, _Recorder(where) as recorder:
+    with _unfused_attention(), _innermost_module(model) as where, _Recorder(where) as recorder:
         outputs = call(model, inputs)
     return recorder.ops, outputs
+
+
+@contextmanager
+def _unfused_attention() -> Iterator[None]:
+    """Keeps `nn.MultiheadAttention` from running as one operator that no exported network has."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
 
 
 @contextmanager

@@ -2,12 +2,25 @@
 
 from automc.latency_tables.device import Device
 from automc.latency_tables.kernels import Kernel, find_kernels
-from automc.latency_tables.measure import measure_table, time_models
+from automc.latency_tables.measure import Timing, measure_table, time_models
 from automc.latency_tables.signature import Signature
-from automc.latency_tables.store import load_table, open_table, table_path
+from automc.latency_tables.store import ensure_table, load_table, open_table, save_table, table_path
 from automc.latency_tables.table import Entry, LatencyTable, Overhead
 
 __all__ = [
-    "Device", "Entry", "Kernel", "LatencyTable", "Overhead", "Signature", "find_kernels", "load_table",
-    "measure_table", "open_table", "table_path", "time_models",
-]  # fmt: skip
+    "Device",
+    "Entry",
+    "Kernel",
+    "LatencyTable",
+    "Overhead",
+    "Signature",
+    "Timing",
+    "ensure_table",
+    "find_kernels",
+    "load_table",
+    "measure_table",
+    "open_table",
+    "save_table",
+    "table_path",
+    "time_models",
+]

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Runs models in a process of its own, with ONNX Runtime and NumPy and nothing of AutoMC.
 
 Called as ``python _runner.py REQUEST.json``. The request names an action, a folder to answer in, and its arguments;
@@ -9,9 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-sys.modules["automc"] = None  # type: ignore[assignment]  # what runs here must not need it
+sys.modules["automc"] = None  # what runs here must not need it
 
-import numpy as np
+import numpy as np  # noqa: E402
 
 
 def _load(path, threads, profile=None):
@@ -96,13 +97,28 @@ def clock(answer, models, threads, runs, passes, warmup=3):
 
 def predict(answer, models, threads, batches):
     """Writes the outputs of one model on each batch of inputs, concatenated along the batch."""
-    run, _ = _load(models[0], threads)
+    run, session = _load(models[0], threads)
+    size = session.get_inputs()[0].shape[0] if session else None
     parts = []
     for number in range(batches):
-        parts.append(run(dict(np.load(answer / f"inputs{number}.npz", allow_pickle=False))))
+        feeds = dict(np.load(answer / f"inputs{number}.npz", allow_pickle=False))
+        if isinstance(size, int):  # exported for one batch size only
+            parts.extend(_in_pieces(run, feeds, size))
+        else:
+            parts.append(run(feeds))
         print("step", flush=True)
     np.savez(answer / "outputs.npz", *(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
     (answer / "answer.json").write_text("{}")
+
+
+def _in_pieces(run, feeds, size):
+    """Yields the outputs for pieces of a batch; the last is filled up, and what was added is cut off again."""
+    count = len(next(iter(feeds.values())))
+    for start in range(0, count, size):
+        piece = {name: array[start : start + size] for name, array in feeds.items()}
+        missing = size - len(next(iter(piece.values())))
+        full = {name: np.concatenate([array, array[:1].repeat(missing, 0)]) for name, array in piece.items()}
+        yield [output[: size - missing] for output in run(full)]
 
 
 if __name__ == "__main__":

@@ -135,8 +135,15 @@ def time_models(
 def _timing(times: np.ndarray, ratios: np.ndarray) -> Timing:
     low, middle, high = np.percentile(times, [25, 50, 75])
     ratio_low, ratio, ratio_high = np.percentile(ratios, [25, 50, 75])
-    figures = (round(float(value), 4) for value in (middle, low, high, ratio, ratio_low, ratio_high))
-    return Timing(*figures, runs=times.size)
+    return Timing(
+        us=round(float(middle), 2),
+        low=round(float(low), 2),
+        high=round(float(high), 2),
+        ratio=round(float(ratio), 4),
+        ratio_low=round(float(ratio_low), 4),
+        ratio_high=round(float(ratio_high), 4),
+        runs=times.size,
+    )
 
 
 def _entry(durations: Sequence[float]) -> Entry:

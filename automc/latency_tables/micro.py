@@ -111,8 +111,8 @@ def _input_shapes(signature: Signature) -> list[tuple[int, ...]]:
     if first == "linear":
         return [(*signature.get("n"), channels[0])]
     if first == "matmul":
-        *a, n = channels
-        return [tuple(a), (*a[:-2], a[-1], n)]
+        left = channels[:-1]
+        return [left, (*left[:-2], left[-1], channels[-1])]
     if first in {"max_pool2d", "avg_pool2d"}:
         return [(*signature.get("n"), channels[0], *signature.get("hw"))]
     if first == "cat":

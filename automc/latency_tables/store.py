@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from automc import files
 from automc.errors import TableError
 from automc.latency_tables.device import Device
+from automc.latency_tables.measure import measure_entries, measure_table
 from automc.latency_tables.signature import Signature
 from automc.latency_tables.table import Entry, LatencyTable, Overhead
 
@@ -74,6 +76,29 @@ def save_table(table: LatencyTable, path: Path) -> None:
         },
     }
     files.write_text(path, files.dump_yaml(data))
+
+
+def ensure_table(device: Device, signatures: Sequence[Signature]) -> tuple[LatencyTable, bool]:
+    """Returns the user's own table of a device, with at least these operators, and whether it needed no measuring.
+
+    What it lacks is measured on this machine and added to its file.
+
+    Raises:
+        TableError: the table's file is damaged or belongs to another device; it is left as it is.
+    """
+    path = table_path(device)
+    files.ensure_writable(path.parent)
+    if path.exists():
+        table = open_table(path, device)
+        missing = [signature for signature in signatures if not table.covers(signature)]
+        if missing:
+            table = table.merged(measure_entries(device, missing))
+    else:
+        missing = list(signatures)
+        table = measure_table(device, missing)
+    if missing:
+        save_table(table, path)
+    return table, not missing
 
 
 def open_table(path: Path, device: Device) -> LatencyTable:

@@ -25,6 +25,16 @@ class Choice:
     weight_bits: int | None = None
     activation_bits: int | None = None
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a choice that no network could follow."""
+        if self.channels is not None and (type(self.channels) is not int or self.channels < 1):
+            raise ValueError(f"channels must be a whole number above 0, not {self.channels!r}")
+        if self.keep is not None and type(self.keep) is not bool:
+            raise ValueError(f"keep must be true or false, not {self.keep!r}")
+        for bits in (self.weight_bits, self.activation_bits):
+            if bits is not None and bits not in (*range(1, 9), FLOAT_BITS):
+                raise ValueError(f"bits must be 1 to 8, or {FLOAT_BITS} for float, not {bits!r}")
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields that are set."""
         return {name: value for name, value in asdict(self).items() if value is not None}
@@ -63,5 +73,5 @@ class Policy(Mapping[str, Choice]):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Mapping[str, Any]]) -> Policy:
-        """Returns the policy that `to_dict` wrote; raises TypeError for a field that no choice has."""
+        """Returns the policy that `to_dict` wrote; raises TypeError or ValueError for what no choice can be."""
         return cls({unit: Choice(**fields) for unit, fields in data.items()})

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
 from automc import files
@@ -43,13 +45,9 @@ class Digits(Task):
         torch.manual_seed(_SEED)
         network = CifarResNet(blocks=2, channels=1, option="B")
         path = self._weights()
-        if path.exists():
-            from safetensors.torch import load_model
-
+        try:
             load_model(network, path)
-        else:
-            from safetensors.torch import save_model
-
+        except (OSError, RuntimeError, SafetensorError):  # not there yet, or damaged: a cache can be made again
             train(network, self, epochs=12, rate=0.1, seed=_SEED, description="Training the digits network (once)")
             with files.replacing(path) as temporary:
                 save_model(network, str(temporary))

@@ -1,0 +1,101 @@
+"""The configuration of a search: the file that a user writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from automc import files
+from automc.agents import AGENTS
+from automc.costs import Budget
+from automc.errors import AutoMCError, ConfigError, nearest
+from automc.evaluation import Fidelity
+from automc.search_spaces import SpaceConfig, load_preset
+
+
+class DeviceConfig(BaseModel):
+    """How this machine runs the model: threads and examples of one inference."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    threads: int = Field(default=1, ge=1, le=256)
+    batch: int = Field(default=1, ge=1)
+
+
+class SearchConfig(BaseModel):
+    """One search.
+
+    Attributes:
+        task: a built-in task, or ``path.py:Class``, relative to the configuration file.
+        task_args: keyword arguments of the task's class.
+        agent: who searches; `uniform` and `random` always run beside it.
+        budget: one budget or several, such as ``latency<=60%``; all are kept.
+        evaluations: policies that the agent may try; `random` gets as many.
+        space: the name of a preset, or its keys.
+        fidelity: how much each evaluation looks at.
+        device: how this machine runs the model.
+        latency_table: a table to use as it is; by default the user's own for this device, measured where needed.
+        finalists: best policies that are exported and measured before one is chosen.
+        seed: seeds everything random.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task: str
+    task_args: dict[str, Any] = Field(default_factory=dict)
+    agent: str = "tpe"
+    budget: tuple[str, ...] = Field(min_length=1)
+    evaluations: int = Field(default=40, ge=1)
+    space: SpaceConfig = Field(default_factory=lambda: load_preset("width-depth"))
+    fidelity: Fidelity = Field(default_factory=Fidelity)
+    device: DeviceConfig = Field(default_factory=DeviceConfig)
+    latency_table: Path | None = None
+    finalists: int = Field(default=5, ge=1)
+    seed: int = Field(default=0, ge=0)
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("budget")
+    @classmethod
+    def _makes_sense(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        _as_value_error(lambda: [Budget.parse(text) for text in value])
+        return value
+
+    @field_validator("agent")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        if value not in AGENTS:
+            raise ValueError(f"unknown agent '{value}'{nearest(value, AGENTS)}")
+        return value
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _preset(cls, value: Any) -> Any:
+        return _as_value_error(lambda: load_preset(value)) if isinstance(value, str) else value
+
+    @property
+    def budgets(self) -> list[Budget]:
+        """The budgets, parsed."""
+        return [Budget.parse(text) for text in self.budget]
+
+
+def load_config(path: Path) -> SearchConfig:
+    """Reads a configuration file.
+
+    Raises:
+        ConfigError: it is missing, no YAML, or does not make sense; a misspelt key is named with the nearest.
+    """
+    return files.read_yaml(path, SearchConfig, ConfigError)
+
+
+def _as_value_error(check: Any) -> Any:
+    """Pydantic reports ValueErrors with the key that they belong to."""
+    try:
+        return check()
+    except AutoMCError as error:
+        raise ValueError(str(error)) from None

@@ -1,0 +1,126 @@
+"""From predicted to measured: the best policies are exported and timed before one is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from automc import progress
+from automc.agents import CONTROLS
+from automc.campaigns.result import Evaluated
+from automc.campaigns.search import Search
+from automc.compression import Compressed
+from automc.costs import Projection
+from automc.latency_tables import Timing, time_models
+from automc.recipes.deployed import feeds
+from automc.recipes.export import export_onnx
+from automc.search_spaces import Policy
+
+_ROUNDS = 3
+_CONTROL_FINALISTS = 3
+_MARGIN = 0.99  # a budget corrected by what was measured is aimed at a little below
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """An exported and measured policy.
+
+    Attributes:
+        done: its evaluation.
+        compressed: the network.
+        file: its ONNX file.
+        timing: its latency, interleaved with the original's.
+    """
+
+    done: Evaluated
+    compressed: Compressed
+    file: Path
+    timing: Timing
+
+
+class Finals:
+    """Measures the best policies of each agent and chooses one for each.
+
+    Where all finalists of an agent are measured over a latency budget, the budget is tightened by how much they
+    were over, the finalists are projected onto that, evaluated and measured anew, up to three times.
+
+    Args:
+        search: the finished search.
+        folder: where ONNX files go.
+    """
+
+    def __init__(self, search: Search, folder: Path) -> None:
+        self._search, self._folder = search, folder
+        subject = search.setup.subject
+        self._device, self._inputs = subject.device, subject.inputs
+        self.original = folder / "original.onnx"
+        export_onnx(subject.model, subject.inputs, self.original)
+        self.original_timing: Timing | None = None
+        self._exported: dict[Policy, tuple[Compressed, Path]] = {}
+        self._measured: dict[Policy, Timing] = {}
+
+    def choose(self) -> dict[str, Finalist]:
+        """Returns, for each agent, the best scored policy that keeps the budgets as measured, or the nearest to it."""
+        agents = dict.fromkeys((*CONTROLS, self._search.config.agent))
+        fields = {agent: self._search.ranked(agent)[: self._places(agent)] for agent in agents}
+        chosen: dict[str, Finalist] = {}
+        for round_ in range(_ROUNDS + 1):
+            self._measure([done for field in fields.values() for done in field])
+            for agent, field in fields.items():
+                finalists = [self._finalist(done) for done in field]
+                fitting = [finalist for finalist in finalists if self._excess(finalist.timing, cautious=True) <= 1]
+                pool = fitting[:1] or sorted(finalists, key=lambda finalist: self._excess(finalist.timing))[:1]
+                chosen[agent] = pool[0]
+            over = [agent for agent in agents if self._excess(chosen[agent].timing, cautious=True) > 1]
+            if not over or round_ == _ROUNDS:
+                break
+            fields = {agent: self._tightened(agent, fields[agent]) for agent in over}
+        return chosen
+
+    def keeps_budget(self, timing: Timing) -> bool:
+        """Says whether the measured medians keep all latency budgets."""
+        return self._excess(timing) <= 1
+
+    def _places(self, agent: str) -> int:
+        return min(_CONTROL_FINALISTS, self._search.config.finalists) if agent in CONTROLS else (
+            self._search.config.finalists
+        )  # fmt: skip
+
+    def _excess(self, timing: Timing, cautious: bool = False) -> float:
+        """Returns by what factor a latency is over budget; cautious takes the upper quartile, not the median."""
+        relative, absolute = (timing.ratio_high, timing.high) if cautious else (timing.ratio, timing.us)
+        budgets = [budget for budget in self._search.config.budgets if budget.metric == "latency"]
+        return max(((relative if b.relative else absolute) / b.value for b in budgets), default=0.0)
+
+    def _tightened(self, agent: str, field: list[Evaluated]) -> list[Evaluated]:
+        factor = _MARGIN / min(self._excess(self._finalist(done).timing, cautious=True) for done in field)
+        budgets = [b.tightened(factor) if b.metric == "latency" else b for b in self._search.config.budgets]
+        progress.say(f"{agent}: measured over the budget; trying again at {100 * factor:.1f}% of it")
+        projection = Projection(self._search.setup.costs, budgets)
+        space = self._search.setup.space
+        policies = dict.fromkeys(
+            space.decode(projection.project(space.encode(Policy.from_dict(done.policy)))) for done in field
+        )
+        done = [self._search.evaluate(policy, agent, field[0].number, extra=True) for policy in policies]
+        sign = -1 if self._search.problem.higher_is_better else 1
+        return sorted(done, key=lambda one: sign * one.score)
+
+    def _measure(self, field: Iterable[Evaluated]) -> None:
+        policies = list(dict.fromkeys(Policy.from_dict(done.policy) for done in field))
+        policies = [policy for policy in policies if policy not in self._measured]
+        for policy in progress.track(policies, "Exporting finalists"):
+            file = self._folder / f"finalist{len(self._exported)}.onnx"
+            compressed = self._search.evaluator.build(policy)
+            export_onnx(compressed.model, self._inputs, file)
+            self._exported[policy] = (compressed, file)
+        models = [self.original, *(self._exported[policy][1] for policy in policies)]
+        timings = time_models(
+            self._device, models, [feeds(self._inputs)] * len(models), "Measuring original and finalists"
+        )
+        self.original_timing = timings[0]
+        self._measured |= dict(zip(policies, timings[1:], strict=True))
+
+    def _finalist(self, done: Evaluated) -> Finalist:
+        policy = Policy.from_dict(done.policy)
+        return Finalist(done, *self._exported[policy], self._measured[policy])

@@ -1,0 +1,180 @@
+"""Turning a finished search into its recipe, its exported files and its report."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import tempfile
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+import automc
+from automc import files, progress
+from automc.campaigns.config import SearchConfig
+from automc.campaigns.finalists import Finalist, Finals
+from automc.campaigns.report import render_html
+from automc.campaigns.result import Costs, Measured, Row, SearchResult
+from automc.campaigns.search import Search
+from automc.campaigns.setup import set_up
+from automc.campaigns.verdict import claims, verdict
+from automc.latency_tables import Timing
+from automc.recipes import Figures, Recipe, export_program, save_recipe, save_weights, weights_digest
+from automc.recipes.deployed import deployed_score
+from automc.tasks import call
+
+RESULT, REPORT, RECIPE = "result.json", "report.html", "recipe.yaml"
+
+
+def run_search(config: SearchConfig, folder: Path, out: Path) -> SearchResult:
+    """Runs a search from its configuration to its files.
+
+    Args:
+        config: the search.
+        folder: where relative paths of the configuration start.
+        out: where ``report.html``, ``result.json``, ``recipe.yaml``, the recipe's weights, ``model.onnx``,
+            ``model.pt2`` and ``original.onnx`` go. They appear together at the end, or not at all.
+
+    Raises:
+        AutoMCError: anything of it cannot be done; ``out`` has nothing new then.
+    """
+    start = time.monotonic()
+    files.ensure_writable(out)
+    search = Search(config, set_up(config, folder))
+    search.run()
+    with tempfile.TemporaryDirectory(prefix=".automc-", dir=out) as name:
+        staging = Path(name)
+        result = _finish(search, staging, start)
+        for file in sorted(staging.iterdir()):
+            if not file.name.startswith("finalist"):
+                file.replace(out / file.name)
+    return result
+
+
+def _finish(search: Search, staging: Path, start: float) -> SearchResult:
+    config, setup = search.config, search.setup
+    finals = Finals(search, staging)
+    chosen = finals.choose()
+    best = _best(search, finals, chosen)
+    rows = [_original(search, finals)]
+    rows += [_row(name, chosen[name], search, finals) for name in ("uniform", "random")]
+    rows.append(_row("best", best, search, finals))
+    result = SearchResult(
+        task=config.task,
+        metric=setup.subject.task.metric,
+        higher_is_better=setup.subject.task.higher_is_better,
+        agent=config.agent,
+        budgets=list(config.budget),
+        limits=setup.projection.limits,
+        device=setup.subject.device,
+        table=setup.table_info,
+        table_missing=setup.table_missing,
+        rows=rows,
+        evaluations=search.evaluations,
+        units=setup.subject.units(),
+        verdict=verdict(rows, config.agent, setup.subject.task),
+        claims=claims(search, rows),
+        seed=config.seed,
+        seconds=round(time.monotonic() - start, 1),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=versions(),
+    )
+    progress.say("Writing recipe, model and report")
+    weights = save_weights(best.compressed.model, staging / "model.safetensors")
+    shutil.copyfile(best.file, staging / "model.onnx")
+    export_program(best.compressed.model, setup.subject.inputs, staging / "model.pt2")
+    recipe = Recipe(
+        task=config.task,
+        task_args=config.task_args,
+        metric=result.metric,
+        model_digest=weights_digest(setup.subject.model),
+        policy=best.done.policy,
+        kept=dict(best.compressed.kept),
+        weights=weights,
+        device=result.device,
+        budgets=result.budgets,
+        figures=_figures(result.row("best")),
+        original=_figures(result.row("original")),
+        agent=best.done.agent,
+        seed=config.seed,
+        evaluations=len(search.evaluations),
+        created_at=result.created_at,
+        versions=result.versions,
+    )
+    save_recipe(recipe, staging / RECIPE)
+    files.write_text(staging / RESULT, result.model_dump_json(indent=1))
+    files.write_text(staging / REPORT, render_html(result))
+    return result
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions that a result depends on."""
+    libraries = ("torch", "torch-pruning", "onnx", "onnxruntime", "optuna")
+    return {"automc": automc.__version__, "python": platform.python_version()} | {n: version(n) for n in libraries}
+
+
+def _best(search: Search, finals: Finals, chosen: dict[str, Finalist]) -> Finalist:
+    """Returns the best of all agents' choices that keeps the budget as measured; the asked agent wins a tie."""
+    sign = 1 if search.problem.higher_is_better else -1
+    asked_first = [chosen[search.config.agent], *chosen.values()]
+    return max(asked_first, key=lambda one: (finals.keeps_budget(one.timing), sign * one.done.score))
+
+
+def _original(search: Search, finals: Finals) -> Row:
+    setup = search.setup
+    assert finals.original_timing is not None
+    cost = setup.costs.cost(setup.space.decode(setup.space.full))
+    return Row(
+        name="original",
+        agent=None,
+        policy=None,
+        predicted=Costs(macs=cost.macs, params=cost.params, size=cost.size, latency=cost.latency),
+        measured=_measured(finals.original_timing),
+        file_size=finals.original.stat().st_size,
+        search_score=search.evaluator.score(setup.subject.model),
+        test_score=_test_score(search, finals.original),
+        keeps_budget=bool(setup.projection.fits(setup.space.full[None])[0])
+        and finals.keeps_budget(finals.original_timing),
+    )
+
+
+def _row(name: str, finalist: Finalist, search: Search, finals: Finals) -> Row:
+    return Row(
+        name=name,
+        agent=finalist.done.agent,
+        policy=finalist.done.policy,
+        predicted=finalist.done.predicted,
+        measured=_measured(finalist.timing),
+        file_size=finalist.file.stat().st_size,
+        search_score=finalist.done.score,
+        test_score=_test_score(search, finalist.file),
+        keeps_budget=finals.keeps_budget(finalist.timing),
+    )
+
+
+def _test_score(search: Search, file: Path) -> float:
+    subject = search.setup.subject
+    with torch.no_grad():
+        outputs = call(subject.model, subject.inputs)
+    return deployed_score(file, subject.task, "test", outputs, subject.device)
+
+
+def _measured(timing: Timing) -> Measured:
+    return Measured.model_validate(timing, from_attributes=True)
+
+
+def _figures(row: Row) -> Figures:
+    m = row.measured
+    return Figures(
+        macs=row.predicted.macs,
+        params=row.predicted.params,
+        size=row.predicted.size,
+        predicted_us=row.predicted.latency,
+        measured_us=(m.low, m.us, m.high),
+        ratio=(m.ratio_low, m.ratio, m.ratio_high),
+        search_score=row.search_score,
+        test_score=row.test_score,
+    )

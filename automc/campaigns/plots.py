@@ -1,0 +1,212 @@
+"""The report's plots. Their backgrounds are transparent; the page's style sheet colours text and grid lines."""
+
+from __future__ import annotations
+
+from html import escape
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from automc.agents.registry import CONTROLS
+from automc.campaigns.result import Costs, Evaluated, SearchResult
+from automc.campaigns.table import format_cost, format_score, in_percent, number, scale
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+_COLOURS = ("#2f7de1", "#d9622b", "#8a56d6", "#1f9d8a", "#c2488f")
+_MUTED = ("#8792a2", "#b59a6d")
+_NEUTRAL, _LIMIT = "#808b99", "#d6455d"
+_SYMBOLS = {"best": "star", "uniform": "square", "random": "triangle-up", "original": "circle"}
+
+
+def front(result: SearchResult) -> Figure:
+    """Returns score against predicted latency (MACs without a latency table) of all evaluations, and their front."""
+    import plotly.graph_objects as go
+
+    kind = front_kind(result)
+    compressed = [row for row in result.rows if row.name != "original"]
+    values = [_cost(item.predicted, kind) for item in result.evaluations]
+    values += [row.measured.us if kind == "latency" else row.predicted.macs for row in compressed]
+    limit = result.limits.get(kind)
+    shown = values if limit is None else [*values, limit]
+    factor, unit = scale(kind, max(shown))
+    percent = 100 if in_percent(result.metric) else 1
+    figure = go.Figure()
+    for agent, colour in agent_colours(result).items():
+        items = [item for item in result.evaluations if item.agent == agent]
+        figure.add_scatter(
+            x=[_cost(item.predicted, kind) / factor for item in items],
+            y=[percent * item.score for item in items],
+            name=escape(agent),
+            mode="markers",
+            marker={"color": colour, "size": 8, "opacity": 0.8, "symbol": [_symbol(item) for item in items]},
+            text=[_hover(result, item) for item in items],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    best = pareto(result, kind)
+    figure.add_scatter(
+        x=[_cost(item.predicted, kind) / factor for item in best],
+        y=[percent * item.score for item in best],
+        name="front",
+        mode="lines",
+        line={"color": _NEUTRAL, "width": 1.5, "shape": "hv"},
+        hoverinfo="skip",
+    )
+    colours = _row_colours(result)
+    for row in result.rows:
+        time = row.measured
+        at, word = (time.us, "measured") if kind == "latency" else (row.predicted.macs, "as built")
+        spread = {"array": [(time.high - time.us) / factor], "arrayminus": [(time.us - time.low) / factor]}
+        figure.add_scatter(
+            x=[at / factor],
+            y=[percent * row.search_score],
+            name=f"{escape(row.name)}, {word}",
+            mode="markers",
+            marker={
+                "symbol": _SYMBOLS.get(row.name, "circle"),
+                "size": 18 if row.name == "best" else 13,
+                "color": colours[row.name],
+                "line": {"color": _NEUTRAL, "width": 1.5},
+            },
+            error_x={"symmetric": False, "thickness": 1.5, "width": 4, **spread} if kind == "latency" else None,
+            hovertemplate=f"<b>{escape(row.name)}</b>, {word}<br>{format_cost(kind, at)}<br>search "
+            f"{format_score(row.search_score, result.metric)}<extra></extra>",
+            showlegend=row.name != "original",
+        )
+    original = result.row("original").search_score
+    label = {"font": {"size": 12}, "showarrow": False}
+    figure.add_hline(y=percent * original, line={"color": _NEUTRAL, "dash": "dot", "width": 1.5})
+    figure.add_annotation(
+        **label, x=0, xref="paper", xanchor="left", y=percent * original, yanchor="bottom",
+        text=f"original {format_score(original, result.metric)}",
+    )  # fmt: skip
+    if limit is not None:
+        figure.add_vline(x=limit / factor, line={"color": _LIMIT, "dash": "dash", "width": 1.5})
+        figure.add_annotation(
+            **label, x=limit / factor, xanchor="right", xshift=-4, y=0, yref="paper", yanchor="bottom",
+            text=f"budget {format_cost(kind, limit)}",
+        )  # fmt: skip
+    # the original lies far to the right: it is a line, and a marker for those who zoom out
+    low, high = min(shown) / factor, max(shown) / factor
+    margin = 0.06 * (high - low) or 0.05 * high
+    title = f"predicted {'latency' if kind == 'latency' else 'MACs'}{f', {unit}' if unit else ''}"
+    _style(figure, title, f"search {result.metric}", percent, 460)
+    return figure.update_xaxes(range=[low - margin, high + margin])
+
+
+def progress(result: SearchResult) -> Figure:
+    """Returns each agent's best score so far over its evaluations, without those added after the search."""
+    import plotly.graph_objects as go
+
+    percent = 100 if in_percent(result.metric) else 1
+    better = max if result.higher_is_better else min
+    runs: dict[str, list[Evaluated]] = {agent: [] for agent in agent_colours(result)}
+    for item in result.evaluations:
+        if not item.extra:
+            runs[item.agent].append(item)
+    longest = max(map(len, runs.values()), default=0)
+    figure = go.Figure()
+    for agent, colour in agent_colours(result).items():
+        scores = [percent * item.score for item in runs[agent]]
+        numbers = list(range(1, len(scores) + 1))
+        so_far = list(accumulate(scores, better))
+        figure.add_scatter(
+            x=numbers,
+            y=scores,
+            mode="markers",
+            marker={"color": colour, "size": 6, "opacity": 0.5},
+            text=[_hover(result, item) for item in runs[agent]],
+            hovertemplate="%{text}<extra></extra>",
+            showlegend=False,
+        )
+        figure.add_scatter(
+            x=[*numbers, longest],  # what stopped early is drawn on to the end
+            y=[*so_far, *so_far[-1:]],
+            name=escape(agent),
+            mode="lines",
+            line={"color": colour, "width": 2.5, "shape": "hv", "dash": "dash" if len(scores) == 1 else "solid"},
+            hoverinfo="skip",
+        )
+    _style(figure, "evaluations of the agent", f"best search {result.metric} so far", percent, 340)
+    return figure.update_xaxes(range=[0.5, longest + 0.5])
+
+
+def front_kind(result: SearchResult) -> str:
+    """Returns what the front is drawn over: ``latency``, or ``macs`` when some evaluation has no latency."""
+    return "latency" if all(item.predicted.latency is not None for item in result.evaluations) else "macs"
+
+
+def pareto(result: SearchResult, kind: str) -> list[Evaluated]:
+    """Returns the evaluations that none beats in both cost and score, cheapest first."""
+    sign = 1 if result.higher_is_better else -1
+    found: list[Evaluated] = []
+    for item in sorted(result.evaluations, key=lambda item: (_cost(item.predicted, kind), -sign * item.score)):
+        if not found or sign * item.score > sign * found[-1].score:
+            found.append(item)
+    return found
+
+
+def agent_colours(result: SearchResult) -> dict[str, str]:
+    """Returns a colour for each agent that proposed something: controls muted, the others in order."""
+    agents = sorted({item.agent for item in result.evaluations}, key=lambda name: (name in CONTROLS, name))
+    controls = dict(zip(CONTROLS, _MUTED, strict=True))
+    return {name: controls.get(name, _COLOURS[place % len(_COLOURS)]) for place, name in enumerate(agents)}
+
+
+def summary(result: SearchResult, policy: dict[str, dict[str, Any]]) -> list[str]:
+    """Returns what a policy does, in a few short lines: blocks dropped, channels kept, the three deepest cuts."""
+    dropped = [unit for unit, choice in policy.items() if choice.get("keep") is False]
+    shares: dict[str, tuple[int, int]] = {}
+    for unit in result.units:
+        kept = policy.get(unit.name, {}).get("channels")
+        if kept is not None and unit.block not in dropped:
+            shares[unit.name] = (kept, unit.full)
+    lines = [f"drops {', '.join(dropped)}"] if dropped else []
+    if shares:
+        mean = sum(kept / full for kept, full in shares.values()) / len(shares)
+        lines.append(f"keeps {100 * mean:.0f}% of a layer's channels on average")
+        deepest = sorted(shares.items(), key=lambda item: item[1][0] / item[1][1])[:3]
+        lines += [f"{name} {kept} of {full}" for name, (kept, full) in deepest if kept < full]
+    return lines or ["as the original"]
+
+
+def _hover(result: SearchResult, item: Evaluated) -> str:
+    lines = [f"<b>{escape(item.agent)}</b>, number {item.number}"]
+    lines.append(f"search {format_score(item.score, result.metric)}")
+    if item.predicted.latency is not None:
+        lines.append(f"predicted {format_cost('latency', item.predicted.latency)}")
+    lines.append(f"{format_cost('macs', item.predicted.macs)} MACs, {number(item.seconds)} s")
+    if item.extra:
+        lines.append("added after the search, on a tighter budget")
+    return "<br>".join([*lines, *map(escape, summary(result, item.policy))])
+
+
+def _cost(costs: Costs, kind: str) -> float:
+    return costs.macs if kind == "macs" else costs.latency or 0.0
+
+
+def _symbol(item: Evaluated) -> str:
+    return "diamond" if item.extra else "circle"
+
+
+def _row_colours(result: SearchResult) -> dict[str, str]:
+    colours = {"original": _NEUTRAL, **agent_colours(result)}
+    return {row.name: colours.get(row.agent or "original", _NEUTRAL) for row in result.rows}
+
+
+def _style(figure: Figure, x: str, y: str, percent: int, height: int) -> Figure:
+    axis = {"gridcolor": "rgba(128,139,153,0.22)", "zeroline": False, "automargin": True}
+    figure.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 10, "r": 36, "t": 12, "b": 10},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": _NEUTRAL},
+        legend={"orientation": "h", "xref": "container", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        hoverlabel={"align": "left"},
+        modebar={"orientation": "v", "bgcolor": "rgba(0,0,0,0)", "color": _NEUTRAL, "activecolor": _COLOURS[0]},
+        dragmode=False,
+    )
+    figure.update_xaxes(**axis, title={"text": x, "standoff": 8})
+    return figure.update_yaxes(**axis, title={"text": y, "standoff": 8}, ticksuffix="%" if percent == 100 else "")

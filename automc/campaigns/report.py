@@ -1,0 +1,201 @@
+"""The report of a search: one HTML page that needs nothing else, about 5 MB because it carries plotly.js."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from automc.campaigns import plots
+from automc.campaigns.result import Row, SearchResult, Unit
+from automc.campaigns.table import (
+    comparison,
+    format_cost,
+    format_score,
+    improved,
+    prediction_error,
+    signed,
+    twin,
+)
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One of the figures at the top: what it is, its value, and what to hold it against."""
+
+    title: str
+    value: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a policy leaves of one unit.
+
+    Attributes:
+        state: ``kept``, ``dropped`` (a block), or ``gone`` with the block that it lies in.
+        channels: channels left; 0 unless it is kept.
+        share: these over the original's, in %.
+    """
+
+    state: str
+    channels: int
+    share: float
+
+
+@dataclass(frozen=True)
+class UnitLine:
+    """One line of the picture of the policy: a unit, and what best and the others leave of it."""
+
+    unit: Unit
+    best: Kept
+    others: dict[str, Kept]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Predicted beside measured latency of one network; positions in % of the largest."""
+
+    name: str
+    measured: str
+    predicted: str
+    error: str
+    at: float
+    low: float
+    high: float
+    predicted_at: float
+
+
+def render_html(result: SearchResult) -> str:
+    """Returns the report of a search as one HTML page, which loads nothing from anywhere."""
+    from jinja2 import Environment, StrictUndefined
+
+    template = resources.files("automc.campaigns").joinpath("report.html.j2").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["date"] = _date
+    return environment.from_string(template).render(
+        result=result,
+        budget=_budget(result),
+        limits=[f"predicted {metric} at most {format_cost(metric, limit)}" for metric, limit in result.limits.items()],
+        improved=improved(result),
+        tiles=_tiles(result),
+        columns=comparison(result),
+        twins={row.name: twin(result, row) for row in result.rows},
+        front=_html(plots.front(result), "front", first=True),
+        front_kind=plots.front_kind(result),
+        progress=_html(plots.progress(result), "progress"),
+        extras=sum(item.extra for item in result.evaluations),
+        units=unit_lines(result),
+        others=[row.name for row in result.rows if row.policy is not None and row.name != "best"],
+        predictions=_predictions(result),
+        duration=_duration(result.seconds),
+    )
+
+
+def unit_lines(result: SearchResult) -> list[UnitLine]:
+    """Returns every unit in the network's order with what each policy leaves of it."""
+    policies = {row.name: row.policy for row in result.rows if row.policy is not None}
+    lines = []
+    for unit in result.units:
+        kept = {name: _kept(unit, policy) for name, policy in policies.items()}
+        lines.append(UnitLine(unit, kept.pop("best"), kept))
+    return lines
+
+
+def _kept(unit: Unit, policy: dict[str, dict[str, Any]]) -> Kept:
+    if policy.get(unit.name, {}).get("keep") is False:
+        return Kept("dropped", 0, 0.0)
+    if unit.block is not None and policy.get(unit.block, {}).get("keep") is False:
+        return Kept("gone", 0, 0.0)
+    channels = policy.get(unit.name, {}).get("channels", unit.full)
+    return Kept("kept", channels, round(100 * channels / unit.full, 2))
+
+
+def _tiles(result: SearchResult) -> list[Tile]:
+    original, best = result.row("original"), result.row("best")
+    others = ", ".join(
+        f"{row.name} {format_score(row.test_score, result.metric)}" for row in result.rows if row is not best
+    )
+    latency, first = best.measured, original.measured
+    weights = 100 * best.predicted.size / original.predicted.size
+    return [
+        Tile(f"Test {result.metric}", format_score(best.test_score, result.metric), others),
+        Tile(
+            "Measured latency",
+            f"{100 * latency.ratio:.1f}%",
+            f"of the original: {format_cost('latency', latency.us)} instead of {format_cost('latency', first.us)}",
+        ),
+        Tile(
+            "Size of weights",
+            f"{weights:.1f}%",
+            f"of the original: {format_cost('size', best.predicted.size)} instead of "
+            f"{format_cost('size', original.predicted.size)}",
+        ),
+        Tile(
+            "Budget",
+            "kept" if best.keeps_budget else "not kept",
+            _budget(result) + (", latency as measured" if "latency" in result.limits else ""),
+        ),
+    ]
+
+
+def _budget(result: SearchResult) -> str:
+    return " and ".join(" ≤ ".join(part.strip() for part in text.split("<=")) for text in result.budgets)
+
+
+def _predictions(result: SearchResult) -> list[Prediction]:
+    rows = [row for row in result.rows if row.predicted.latency is not None]
+    widest = max((max(row.measured.high, row.predicted.latency or 0.0) for row in rows), default=1.0)
+    return [_prediction(row, widest) for row in rows]
+
+
+def _prediction(row: Row, widest: float) -> Prediction:
+    time, predicted = row.measured, row.predicted.latency or 0.0
+    at, low, high, predicted_at = (
+        round(100 * value / widest, 2) for value in (time.us, time.low, time.high, predicted)
+    )
+    return Prediction(
+        name=row.name,
+        measured=format_cost("latency", time.us),
+        predicted=format_cost("latency", predicted),
+        error=f"{signed(100 * (prediction_error(row) or 0.0))}%",
+        at=at,
+        low=low,
+        high=high,
+        predicted_at=predicted_at,
+    )
+
+
+def _html(figure: Figure, name: str, first: bool = False) -> Any:
+    from markupsafe import Markup
+
+    # the data of a search are its owner's: plotly's button that uploads a plot is left out
+    config = {"showSendToCloud": False, "plotlyServerURL": "", "displaylogo": False, "responsive": True}
+    buttons = [["toImage", "zoom2d", "pan2d", "resetScale2d"]]
+    text = figure.to_html(
+        full_html=False,
+        include_plotlyjs=first,
+        div_id=f"plot-{name}",
+        default_height=figure.layout.height,
+        config={**config, "modeBarButtons": buttons},
+    )
+    return Markup(text)  # plotly writes "<" of its data as an escape, and the plots escape names themselves
+
+
+def _date(text: str) -> str:
+    try:
+        return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M} UTC"
+    except ValueError:
+        return text
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{seconds:.3g} s"

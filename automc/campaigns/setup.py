@@ -1,0 +1,132 @@
+"""Everything that a search stands on, made from its configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from automc import progress
+from automc.campaigns.config import SearchConfig
+from automc.campaigns.result import TableInfo, Unit
+from automc.costs import CostModel, Projection
+from automc.errors import ConfigError, TableError
+from automc.graph import ModelGraph, build_graph
+from automc.latency_tables import Device, LatencyTable, ensure_table, open_table, table_path
+from automc.search_spaces import SearchSpace, build_space
+from automc.tasks import Inputs, Task, example, load_task
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A task's model, read: what there is to compress.
+
+    Attributes:
+        task: the task.
+        model: its trained network.
+        inputs: example inputs, a batch of the device's size.
+        device: what it will run on.
+        graph: what the network consists of.
+    """
+
+    task: Task
+    model: nn.Module
+    inputs: Inputs
+    device: Device
+    graph: ModelGraph
+
+    def units(self) -> list[Unit]:
+        """Returns all units of the network, in the order in which they run."""
+        owners = {group.name: block.name for block in self.graph.blocks for group in self.graph.inside(block)}
+        units = [Unit(name=block.name, kind="block", full=1) for block in self.graph.blocks]
+        units += [
+            Unit(name=g.name, kind="channels", full=g.channels, block=owners.get(g.name), frozen=g.frozen)
+            for g in self.graph.groups
+        ]
+        order = [name for name, _ in self.model.named_modules()]
+        return sorted(units, key=lambda unit: order.index(unit.name))
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A subject with a space, prices and budgets.
+
+    Attributes:
+        subject: what is compressed.
+        space: the policies there are.
+        costs: prices them.
+        table: the latency table, or None.
+        table_info: where it is from, or None.
+        table_missing: why there is no table.
+        projection: makes policies keep the budgets.
+    """
+
+    subject: Subject
+    space: SearchSpace
+    costs: CostModel
+    table: LatencyTable | None
+    table_info: TableInfo | None
+    table_missing: str | None
+    projection: Projection
+
+
+def read_subject(task: Task, threads: int = 1, batch: int = 1) -> Subject:
+    """Loads a task's model and traces it.
+
+    Raises:
+        TraceError: the model cannot be traced.
+    """
+    device = Device.local(threads, batch)
+    model = task.model()
+    inputs = example(task, batch)
+    return Subject(task, model, inputs, device, build_graph(model, inputs))
+
+
+def set_up(config: SearchConfig, folder: Path) -> Setup:
+    """Prepares a search: traces the model, measures or reads the latency table, checks the budgets.
+
+    Args:
+        config: the search.
+        folder: where relative paths of the configuration start.
+
+    Raises:
+        AutoMCError: anything of it cannot be done; nothing was searched yet.
+    """
+    task = load_task(config.task, config.task_args, folder)
+    subject = read_subject(task, config.device.threads, config.device.batch)
+    space = build_space(subject.graph, config.space, subject.device.channel_multiple)
+    progress.say(f"{len(space.axes)} decisions, {space.size:.3g} policies")
+    table, info, missing = None, None, None
+    try:
+        table, info = _table(config, folder, subject, space)
+    except TableError as error:
+        # without a table all but latency can still be budgeted; a table that was named must be usable
+        if config.latency_table or any(budget.metric == "latency" for budget in config.budgets):
+            raise
+        missing = str(error)
+        progress.say(f"No predicted latency: {missing}")
+    costs = CostModel(subject.graph, space, table)
+    return Setup(subject, space, costs, table, info, missing, Projection(costs, config.budgets))
+
+
+def _table(config: SearchConfig, folder: Path, subject: Subject, space: SearchSpace) -> tuple[LatencyTable, TableInfo]:
+    signatures = CostModel(subject.graph, space).all_signatures()
+    if config.latency_table is None:
+        path = table_path(subject.device)
+        table, reused = ensure_table(subject.device, signatures)
+    else:
+        path = folder / config.latency_table
+        if not path.is_file():
+            raise ConfigError(f"latency_table: no file {path}")
+        table, reused = open_table(path, subject.device), True
+        for signature in signatures:
+            table.lookup(signature)
+    info = TableInfo(
+        path=str(path),
+        measured_at=table.measured_at,
+        method=table.method,
+        operators=len(table.entries),
+        reused=reused,
+    )
+    return table, info

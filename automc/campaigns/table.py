@@ -1,0 +1,211 @@
+"""The comparison of original, controls and best: its figures as text, and as a table for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from automc.agents.registry import CONTROLS
+from automc.campaigns.result import Row, SearchResult
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_THOUSANDS = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+_STEPS = {
+    "latency": ((1e6, "s"), (1e3, "ms"), (1.0, "µs")),
+    "size": tuple((factor, f"{prefix}B") for factor, prefix in _THOUSANDS),
+    "macs": _THOUSANDS,
+    "params": _THOUSANDS,
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One figure.
+
+    Attributes:
+        value: the figure; its unit is the column's.
+        notes: what belongs below it.
+        share: of the original's; empty for what is no cost, and for the original.
+        spread: quartiles of the share; empty unless it was measured.
+    """
+
+    value: str
+    notes: tuple[str, ...] = ()
+    share: str = ""
+    spread: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One property of all networks that are compared.
+
+    Attributes:
+        title: what it is.
+        unit: of the cells' values; may be empty.
+        cells: one for each of the result's rows.
+    """
+
+    title: str
+    unit: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def heading(self) -> str:
+        """Title and unit."""
+        return f"{self.title}, {self.unit}" if self.unit else self.title
+
+
+def comparison(result: SearchResult) -> list[Column]:
+    """Returns what the report compares, column by column."""
+    original, rows, metric = result.row("original"), result.rows, result.metric
+    columns = [
+        _scores(f"Test {metric}", result, lambda row: row.test_score),
+        _scores(f"Search {metric}", result, lambda row: row.search_score),
+        _measured(result),
+        _predicted(result),
+    ]
+    costs: list[tuple[str, str, Callable[[Row], float]]] = [
+        ("MACs", "macs", lambda row: row.predicted.macs),
+        ("Parameters", "params", lambda row: row.predicted.params),
+        ("Weights", "size", lambda row: row.predicted.size),
+        ("ONNX file", "size", lambda row: row.file_size),
+    ]
+    for title, kind, get in costs:
+        factor, unit = scale(kind, max(get(row) for row in rows))
+        shares = ["" if row is original else _percent(get(row), get(original)) for row in rows]
+        cells = (Cell(number(get(row) / factor), share=share) for row, share in zip(rows, shares, strict=True))
+        columns.append(Column(title, unit, tuple(cells)))
+    return [*columns, Column("Keeps budget", "", tuple(Cell("yes" if row.keeps_budget else "no") for row in rows))]
+
+
+def improved(result: SearchResult) -> bool:
+    """Says whether the agent's best keeps the budget and is ahead of the best control, on search images and on test."""
+    rows = {row.name: row for row in result.rows}
+    best, controls = rows["best"], [rows[name] for name in CONTROLS if name in rows]
+    if not best.keeps_budget or best.agent != result.agent or not controls:
+        return False
+    sign = 1 if result.higher_is_better else -1
+    control = max(controls, key=lambda row: (row.keeps_budget, sign * row.search_score))
+    ahead = (
+        sign * best.search_score > sign * control.search_score and sign * best.test_score > sign * control.test_score
+    )
+    return ahead and best.policy != control.policy
+
+
+def twin(result: SearchResult, row: Row) -> str | None:
+    """Returns the control whose policy is also this row's, if there is one."""
+    if row.policy is None or row.name in CONTROLS:
+        return None
+    return next((other.name for other in result.rows if other.name in CONTROLS and other.policy == row.policy), None)
+
+
+def prediction_error(row: Row) -> float | None:
+    """Returns predicted over measured latency minus one; None without a prediction."""
+    return None if row.predicted.latency is None else row.predicted.latency / row.measured.us - 1
+
+
+def in_percent(metric: str) -> bool:
+    """Says whether a score is a share, written in %: top-1, top-5."""
+    return metric.startswith("top-")
+
+
+def format_score(score: float, metric: str) -> str:
+    """Returns a score for people."""
+    return f"{100 * score:.2f}%" if in_percent(metric) else f"{score:.4g}"
+
+
+def scale(kind: str, largest: float) -> tuple[float, str]:
+    """Returns the factor and the unit in which costs of one kind, up to the largest, are short to write."""
+    return next(((factor, unit) for factor, unit in _STEPS[kind] if largest >= 0.9995 * factor), _STEPS[kind][-1])
+
+
+def format_cost(kind: str, value: float) -> str:
+    """Returns a latency, a size in bytes, or a number of MACs or parameters with its unit."""
+    factor, unit = scale(kind, value)
+    return f"{number(value / factor)} {unit}".rstrip()
+
+
+def number(value: float) -> str:
+    """Returns three significant digits, never an exponent."""
+    decimals = next((places for places, bound in enumerate((99.95, 9.995, 0.9995)) if abs(value) >= bound), 3)
+    return f"{value:,.{decimals}f}" if value else "0"
+
+
+def signed(value: float, decimals: int = 1) -> str:
+    """Returns a number with its sign, minus as in print."""
+    return f"{value:+.{decimals}f}".replace("-", "−")
+
+
+def render_table(result: SearchResult) -> Table:
+    """Returns the comparison for the terminal, one column a network, the verdict below."""
+    from rich.table import Table
+    from rich.text import Text
+
+    good = improved(result)
+    colour = "green" if good else "yellow"
+    table = Table(
+        title=Text(f"{result.task}: {', '.join(result.budgets)}", style="bold"),
+        caption=Text(result.verdict, style=f"bold {colour}"),
+        caption_justify="left",
+        title_justify="left",
+    )
+    table.add_column("(% of the original)", header_style="dim", style="dim")
+    for row in result.rows:
+        header = Text(row.name)
+        if (found := twin(result, row)) is not None:
+            header.append(f"\n= {found}", style="dim")
+        elif row.name == "best" and row.agent:
+            header.append(f"\nby {row.agent}", style="dim")
+        table.add_column(header, justify="right", style=colour if row.name == "best" else "", min_width=len(row.name))
+    for column in comparison(result):
+        cells = []
+        for cell in column.cells:
+            text = Text(cell.value)
+            text.append(f" ({cell.share})" if cell.share else "", style="dim")
+            for note in filter(None, (*cell.notes, cell.spread)):
+                text.append(f"\n{note}", style="dim")
+            cells.append(text)
+        table.add_row(Text(column.heading), *cells)
+    return table
+
+
+def _scores(title: str, result: SearchResult, get: Callable[[Row], float]) -> Column:
+    base, percent = get(result.row("original")), in_percent(result.metric)
+    cells = []
+    for row in result.rows:
+        change = f"{signed(100 * (get(row) - base), 2)} points" if percent else signed(get(row) - base, 4)
+        cells.append(Cell(format_score(get(row), result.metric), () if row.name == "original" else (change,)))
+    return Column(title, "", tuple(cells))
+
+
+def _measured(result: SearchResult) -> Column:
+    factor, unit = scale("latency", max(row.measured.us for row in result.rows))
+    cells = []
+    for row in result.rows:
+        time = row.measured
+        cell = Cell(number(time.us / factor), (f"{number(time.low / factor)}–{number(time.high / factor)}",))
+        if row.name != "original":
+            spread = f"{100 * time.ratio_low:.1f}–{100 * time.ratio_high:.1f}%"
+            cell = replace(cell, share=f"{100 * time.ratio:.1f}%", spread=spread)
+        cells.append(cell)
+    return Column("Measured latency", unit, tuple(cells))
+
+
+def _predicted(result: SearchResult) -> Column:
+    known = [row.predicted.latency for row in result.rows if row.predicted.latency is not None]
+    factor, unit = scale("latency", max(row.measured.us for row in result.rows)) if known else (1.0, "")
+    cells = []
+    for row in result.rows:
+        error, latency = prediction_error(row), row.predicted.latency
+        if error is None or latency is None:
+            cells.append(Cell("–", ("no table",)))
+        else:
+            cells.append(Cell(number(latency / factor), (f"error {signed(100 * error)}%",)))
+    return Column("Predicted latency", unit, tuple(cells))
+
+
+def _percent(value: float, whole: float) -> str:
+    return f"{100 * value / whole:.1f}%" if whole else "–"

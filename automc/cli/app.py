@@ -1,0 +1,62 @@
+"""The command line's entry point. Heavy imports are left to the commands, so that help comes at once."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from automc.cli import catalog, demo, inspect, latency, recipe, search
+from automc.errors import AutoMCError
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+# Typer brings its own Click and exports few of its exceptions: BadParameter -> UsageError -> ClickException
+_ClickException = typer.BadParameter.__mro__[2]
+
+app = typer.Typer(
+    name="automc",
+    help="Finds, layer by layer, how far a trained network can shrink within a budget on your device.",
+    epilog="Exit codes: 0 done, 1 a bug in AutoMC, 2 bad input (one line says what to do), "
+    "3 a recipe's claim was found false, 130 interrupted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("search")(search.search)
+app.command("inspect")(inspect.inspect)
+app.add_typer(latency.app, name="latency")
+app.add_typer(recipe.app, name="recipe")
+app.command("tasks")(catalog.tasks)
+app.command("agents")(catalog.agents)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+    if version:
+        import automc
+
+        typer.echo(automc.__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Runs the command line; turns what a user can mend into one line and an exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except AutoMCError as error:
+        _fail(str(error), BAD_INPUT)
+    except _ClickException as error:
+        _fail(getattr(error, "format_message", error.__str__)(), BAD_INPUT)
+    except (typer.Abort, KeyboardInterrupt):
+        _fail("interrupted; nothing was written that is not whole", INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output went away
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> None:
+    typer.echo(f"automc: {' '.join(message.split())}", err=True)
+    sys.exit(code)

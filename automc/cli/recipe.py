@@ -1,0 +1,160 @@
+"""``automc recipe``: what to do with the result of a search."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from automc.cli.output import JsonFlag, print_json, print_table
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from automc.recipes import Recipe
+    from automc.tasks import Task
+
+CLAIM_FALSE = 3
+
+app = typer.Typer(help="Show, apply, export and verify the result of a search.", no_args_is_help=True)
+
+RecipePath = Annotated[Path, typer.Argument(help="The recipe's file.", metavar="RECIPE.yaml")]
+TaskOption = Annotated[
+    str | None, typer.Option("--task", help="The task, where it is a file of code: a recipe never runs one by itself.")
+]
+
+
+class Format(StrEnum):
+    """What a recipe can be exported to."""
+
+    onnx = "onnx"
+    torch = "torch"
+
+
+@app.command()
+def show(recipe: RecipePath, as_json: JsonFlag = False) -> None:
+    """Show a recipe: its decisions, figures and provenance."""
+    from automc.campaigns.verdict import format_score
+    from automc.costs.budget import format_value
+    from automc.recipes import load_recipe
+
+    found = load_recipe(recipe)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    typer.echo(f"task {found.task}, budget {', '.join(found.budgets)}, found by {found.agent} on {found.created_at}")
+    typer.echo(f"{found.device.processor}, {found.device.runtime}, {found.device.threads} thread(s)")
+    rows = []
+    for name, one, metric in (
+        ("measured latency", lambda f: f.measured_us and f.measured_us[1], "latency"),
+        ("predicted latency", lambda f: f.predicted_us, "latency"),
+        ("MACs", lambda f: f.macs, "macs"),
+        ("parameters", lambda f: f.params, "params"),
+        ("size", lambda f: f.size, "size"),
+    ):
+        values = [one(figures) for figures in (found.original, found.figures)]
+        rows.append((name, *("" if value is None else format_value(metric, value) for value in values)))
+    for name, field in (("search score", "search_score"), ("test score", "test_score")):
+        values = [getattr(figures, field) for figures in (found.original, found.figures)]
+        rows.append((name, *("" if value is None else format_score(value, found.metric) for value in values)))
+    print_table(f"figures ({found.metric})", ["", "original", "recipe"], rows)
+    choices = [(unit, ", ".join(f"{k} {v}" for k, v in choice.items())) for unit, choice in found.policy.items()]
+    print_table("policy", ["unit", "choice"], choices)
+
+
+@app.command()
+def apply(
+    recipe: RecipePath,
+    task: TaskOption = None,
+    out: Annotated[Path | None, typer.Option(help="Write the weights here, as safetensors.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Rebuild the compressed model from the original and score it on search images."""
+    from automc.recipes import save_weights
+    from automc.tasks.loops import score
+
+    found, loaded, model = _rebuild(recipe, task)
+    params = sum(parameter.numel() for parameter in model.parameters())
+    value = score(model, loaded, "search")
+    if out is not None:
+        save_weights(model, out)
+    if as_json:
+        print_json({"params": params, "search_score": value, "recorded_search_score": found.figures.search_score})
+    else:
+        recorded = found.figures.search_score
+        typer.echo(f"rebuilt: {params} parameters, {found.metric} {value:.4f} on all search images")
+        typer.echo(f"recorded: {found.figures.params:.0f} parameters, {found.metric} {recorded:.4f}")
+
+
+@app.command()
+def export(
+    recipe: RecipePath,
+    format: Annotated[Format, typer.Option(help="What to write.")] = Format.onnx,
+    out: Annotated[Path | None, typer.Option(help="File to write.  [default: beside the recipe]")] = None,
+    task: TaskOption = None,
+) -> None:
+    """Export the compressed model to a file that runs without AutoMC."""
+    from automc.recipes.export import FORMATS, export_onnx, export_program
+    from automc.tasks import example
+
+    found, loaded, model = _rebuild(recipe, task)
+    path = out or recipe.parent / f"model{FORMATS[format.value]}"
+    write = export_onnx if format is Format.onnx else export_program
+    write(model, example(loaded, found.device.batch), path)
+    typer.echo(f"{path}: {path.stat().st_size} bytes")
+
+
+@app.command()
+def verify(
+    recipe: RecipePath,
+    file: Annotated[
+        Path | None, typer.Argument(help="The exported file.  [default: model.onnx beside the recipe]")
+    ] = None,
+    task: TaskOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run an exported file without AutoMC and check what the recipe says of it; exit code 3 if a claim is false."""
+    from automc.campaigns.verdict import format_score
+    from automc.recipes import verify as check
+
+    found, loaded, model = _rebuild(recipe, task)
+    path = file or recipe.parent / "model.onnx"
+    result = check(found, path, loaded, model)
+    if as_json:
+        print_json(result.model_dump() | {"passed": result.passed})
+    else:
+        low, middle, high = (100 * value for value in result.ratio)
+        score, recorded = (
+            "none" if v is None else format_score(v, found.metric) for v in (result.score, result.recorded_score)
+        )
+        budget = {None: "no latency budget applies here", True: "yes", False: "NO"}[result.keeps_latency_budget]
+        print_table(
+            f"{path}: {'verified' if result.passed else 'NOT as the recipe says'}",
+            ["claim", "found", "holds"],
+            [
+                ("outputs equal the model's", f"differ by {result.difference:.1e}", _yes(result.outputs_agree)),
+                (f"test {found.metric} {recorded}", score, _yes(result.score_holds)),
+                ("device", result.same_device, ""),
+                (
+                    f"budget {', '.join(found.budgets)}",
+                    f"{result.us:.4g} us, {middle:.1f}% of the original's ({low:.1f} to {high:.1f}%)",
+                    budget,
+                ),
+            ],
+        )
+    if not result.passed:
+        raise typer.Exit(CLAIM_FALSE)
+
+
+def _rebuild(path: Path, override: str | None) -> tuple[Recipe, Task, nn.Module]:
+    from automc.recipes import apply_recipe, load_recipe, task_of
+
+    recipe = load_recipe(path)
+    task = task_of(recipe, override)
+    return recipe, task, apply_recipe(recipe, path, task)
+
+
+def _yes(holds: bool) -> str:
+    return "yes" if holds else "NO"

@@ -1,0 +1,86 @@
+"""Making the compressed model from a recipe and the original."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import nn
+
+from automc import files
+from automc.compression import rebuild
+from automc.errors import RecipeError
+from automc.graph.groups import find_groups
+from automc.recipes.recipe import Recipe, Weights, weights_digest
+from automc.tasks import Task, example, load_task
+
+
+def task_of(recipe: Recipe, override: str | None = None) -> Task:
+    """Returns the recipe's task.
+
+    Args:
+        recipe: the recipe.
+        override: a task to take instead; a ``path.py:Class`` is loaded only when it is named here.
+
+    Raises:
+        RecipeError: the recipe names a file of code and no override was given.
+    """
+    if override is not None:
+        return load_task(override, recipe.task_args)
+    if ".py:" in recipe.task:
+        raise RecipeError(
+            f"the recipe's task is '{recipe.task}', and a recipe never runs a file that it names; "
+            f"if you trust that file, say so: --task '{recipe.task}'"
+        )
+    return load_task(recipe.task, recipe.task_args)
+
+
+def apply_recipe(recipe: Recipe, path: Path, task: Task) -> nn.Module:
+    """Returns the compressed model, with the recipe's weights.
+
+    Args:
+        recipe: the recipe.
+        path: where it was read from; its weights lie beside it.
+        task: gives the original model.
+
+    Raises:
+        RecipeError: the recipe is for another model, or its weights are missing, changed or do not fit.
+    """
+    original = task.model()
+    found = weights_digest(original)
+    if found != recipe.model_digest:
+        raise RecipeError(
+            f"{path}: made for another model: the original's weights have digest {recipe.model_digest[:12]}, "
+            f"this task's model has {found[:12]}"
+        )
+    groups = {group.name: group for group in find_groups(original, example(task))}
+    for name, channels in recipe.kept.items():
+        if name not in groups or not channels or max(channels) >= groups[name].channels or min(channels) < 0:
+            raise RecipeError(f"{path}: kept: '{name}' does not fit this model")
+    modules = dict(original.named_modules())
+    for name in recipe.dropped:
+        if name not in modules:
+            raise RecipeError(f"{path}: policy: the model has no block '{name}'")
+    model = rebuild(original, groups.values(), recipe.kept, recipe.dropped)
+    _load_weights(model, path.parent / recipe.weights.file, recipe.weights)
+    return model
+
+
+def save_weights(model: nn.Module, path: Path) -> Weights:
+    """Writes a model's weights as safetensors, whole or not at all, and returns what a recipe says of them."""
+    with files.replacing(path) as temporary:
+        safetensors.torch.save_model(model, os.fspath(temporary))
+    return Weights(file=path.name, sha256=files.digest(path))
+
+
+def _load_weights(model: nn.Module, path: Path, expected: Weights) -> None:
+    if not path.is_file():
+        raise RecipeError(f"{path}: the recipe's weights are missing; they belong beside it")
+    if files.digest(path) != expected.sha256:
+        raise RecipeError(f"{path}: not the weights that the recipe was written with (their SHA-256 differs)")
+    try:
+        safetensors.torch.load_model(model, path)
+    except (RuntimeError, SafetensorError) as error:
+        raise RecipeError(f"{path}: the weights do not fit the model: {str(error).splitlines()[0]}") from None

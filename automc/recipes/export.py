@@ -1,0 +1,119 @@
+"""Exporting a model so that it runs without AutoMC: ONNX and ``torch.export``."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils import _pytree as pytree
+
+from automc import files
+from automc.errors import RuntimeFailure
+from automc.tasks import Inputs
+
+FORMATS = {"onnx": ".onnx", "torch": ".pt2"}
+
+
+def export(model: nn.Module, inputs: Inputs, path: Path) -> None:
+    """Writes a model by the suffix of ``path``: ``.onnx`` or ``.pt2``; see `export_onnx` and `export_program`."""
+    if path.suffix == FORMATS["torch"]:
+        export_program(model, inputs, path)
+    else:
+        export_onnx(model, inputs, path)
+
+
+def export_onnx(model: nn.Module, inputs: Inputs, path: Path) -> None:
+    """Writes an ONNX file whose batch size is free where the model allows, whole or not at all.
+
+    The input is called ``input``, or as the keys of a dict are; weights are inside the file.
+
+    Raises:
+        RuntimeFailure: PyTorch's exporter cannot export the model.
+    """
+    names = list(inputs) if isinstance(inputs, dict) else ["input"]
+    with _quiet(), _clear_error("ONNX", path):
+        try:
+            program = _to_onnx(model, inputs, names, free_batch=True)
+        except Exception:  # a model that computes with its batch size can be exported for one size only
+            program = _to_onnx(model, inputs, names, free_batch=False)
+        proto = program.model_proto
+    # the exporter notes the source lines of the machine that it ran on
+    for node in proto.graph.node:
+        del node.metadata_props[:]
+    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info, *proto.graph.initializer):
+        value.ClearField("metadata_props")
+    del proto.graph.metadata_props[:]
+    with files.replacing(path) as temporary:
+        temporary.write_bytes(proto.SerializeToString())
+
+
+def export_program(model: nn.Module, inputs: Inputs, path: Path) -> None:
+    """Writes a ``torch.export`` program, whole or not at all.
+
+    Raises:
+        RuntimeFailure: the model cannot be exported.
+    """
+    with _quiet(), _clear_error("torch.export", path):
+        try:
+            program = _to_program(model, inputs, free_batch=True)
+        except Exception:
+            program = _to_program(model, inputs, free_batch=False)
+    with files.replacing(path) as temporary, temporary.open("wb") as file:
+        torch.export.save(program, file)
+
+
+def _to_onnx(model: nn.Module, inputs: Inputs, names: list[str], free_batch: bool) -> Any:
+    args, kwargs, shapes = _arguments(inputs, free_batch)
+    program = torch.onnx.export(
+        model.eval(), args, kwargs=kwargs, dynamo=True, verbose=False, input_names=names, dynamic_shapes=shapes
+    )
+    assert program is not None
+    return program
+
+
+def _to_program(model: nn.Module, inputs: Inputs, free_batch: bool) -> Any:
+    args, kwargs, shapes = _arguments(inputs, free_batch)
+    return torch.export.export(model.eval(), args, kwargs, dynamic_shapes=shapes)
+
+
+def _arguments(inputs: Inputs, free_batch: bool) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
+    """Returns positional arguments, keyword arguments and dynamic shapes for an exporter."""
+    if not free_batch:
+        return ((), inputs, None) if isinstance(inputs, dict) else ((inputs,), {}, None)
+    batch = torch.export.Dim("batch")
+    # a batch of one would be taken for a constant
+    two = pytree.tree_map(lambda tensor: torch.cat([tensor[:1], tensor[:1]]), inputs)
+    if isinstance(two, dict):
+        return (), two, {name: {0: batch} for name in two}
+    return (two,), {}, ({0: batch},)
+
+
+@contextlib.contextmanager
+def _clear_error(what: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise RuntimeFailure(f"{os.fspath(path)}: the model cannot be exported to {what}: {line}") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences what the exporters print and warn about, which a user can do nothing about."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

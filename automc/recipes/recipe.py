@@ -1,0 +1,142 @@
+"""The recipe file."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from torch import nn
+
+from automc import files
+from automc.errors import RecipeError
+from automc.latency_tables import Device
+from automc.search_spaces import Policy
+
+VERSION = 1
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Weights(_Strict):
+    """Weights that lie beside the recipe, as safetensors.
+
+    Attributes:
+        file: file name, without a folder.
+        sha256: digest of the file.
+    """
+
+    file: str
+    sha256: str
+
+    @field_validator("file")
+    @classmethod
+    def _no_folder(cls, value: str) -> str:
+        if Path(value).name != value:
+            raise ValueError(f"'{value}' must be a file name beside the recipe, without a folder")
+        return value
+
+
+class Figures(_Strict):
+    """What one network costs and scores.
+
+    Attributes:
+        macs: for one example.
+        params: parameters.
+        size: bytes of parameters and buffers.
+        predicted_us: predicted latency, microseconds.
+        measured_us: [first quartile, median, third quartile], microseconds.
+        ratio: measured latency divided by the original's: [first quartile, median, third quartile].
+        search_score: on search images, without fine-tuning.
+        test_score: on the test set, by the exported file.
+    """
+
+    macs: float
+    params: float
+    size: float
+    predicted_us: float | None = None
+    measured_us: tuple[float, float, float] | None = None
+    ratio: tuple[float, float, float] | None = None
+    search_score: float | None = None
+    test_score: float | None = None
+
+
+class Recipe(_Strict):
+    """The decisions for one model on one device, with where they come from.
+
+    Attributes:
+        version: of this file format.
+        task: name of the task, or ``path.py:Class``, which is imported only where a user says so again.
+        task_args: keyword arguments of the task's class.
+        metric: name of the score.
+        model_digest: SHA-256 over names, shapes and values of the original's weights.
+        policy: unit name to choice.
+        kept: for each pruned group, the channels of the original that stay.
+        weights: the compressed network's weights.
+        device: what was measured on.
+        budgets: what was asked for.
+        figures: of the network that the recipe makes.
+        original: of the original.
+        agent: who found it.
+        seed: of the search.
+        evaluations: how many policies the search scored, controls included.
+        created_at: ISO 8601, UTC.
+        versions: of AutoMC and of the libraries that matter.
+    """
+
+    version: int = VERSION
+    task: str
+    task_args: dict[str, Any] = Field(default_factory=dict)
+    metric: str
+    model_digest: str
+    policy: dict[str, dict[str, Any]]
+    kept: dict[str, tuple[int, ...]]
+    weights: Weights
+    device: Device
+    budgets: list[str]
+    figures: Figures
+    original: Figures
+    agent: str
+    seed: int
+    evaluations: int
+    created_at: str
+    versions: dict[str, str]
+
+    @field_validator("policy")
+    @classmethod
+    def _is_policy(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        try:
+            Policy.from_dict(value)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"no policy: {error}") from None
+        return value
+
+    @property
+    def dropped(self) -> list[str]:
+        """Names of the blocks that the policy drops."""
+        return [unit for unit, choice in self.policy.items() if choice.get("keep") is False]
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Reads a recipe; raises RecipeError when it is missing, damaged or of a newer version."""
+    return files.read_yaml(path, Recipe, RecipeError, version=VERSION)
+
+
+def save_recipe(recipe: Recipe, path: Path) -> None:
+    """Writes a recipe, whole or not at all."""
+    header = "# AutoMC recipe: what to keep of the model named below. Apply it with: automc recipe apply\n"
+    files.write_text(path, header + files.dump_yaml(recipe.model_dump(mode="json", exclude_none=True)))
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Returns the SHA-256 over names, types, shapes and values of a model's weights."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.ndim else
+                      repr(tensor.item()).encode())  # fmt: skip
+    return digest.hexdigest()

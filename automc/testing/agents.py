@@ -1,0 +1,103 @@
+"""What every agent promises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from automc.agents import Agent, Problem
+from automc.search_spaces import Policy
+from automc.testing.problems import toy_problem, toy_score
+
+_PROPOSALS = 12
+
+
+class AgentSuite(ABC):
+    """Subclass it as ``TestMyAgent`` and give `make`; pytest runs the rest.
+
+    Example::
+
+        class TestMyAgent(AgentSuite):
+            def make(self, problem, seed):
+                return MyAgent(problem, seed)
+    """
+
+    @abstractmethod
+    def make(self, problem: Problem, seed: int) -> Agent:
+        """Returns the agent under test."""
+
+    @pytest.fixture(scope="class")
+    def problem(self) -> Problem:
+        """A problem with a budget that most policies exceed."""
+        return toy_problem("macs<=40%")
+
+    def run(self, agent: Agent, n: int = _PROPOSALS) -> list[Policy]:
+        """Returns up to n proposals, each learned before the next."""
+        policies = []
+        for _ in range(n):
+            policy = agent.propose()
+            if policy is None:
+                break
+            policies.append(policy)
+            agent.learn(policy, toy_score(policy))
+        return policies
+
+    def test_proposes_something(self, problem: Problem) -> None:
+        """An agent without a proposal is none."""
+        assert self.make(problem, 0).propose() is not None
+
+    def test_same_seed_same_proposals(self, problem: Problem) -> None:
+        """The seed decides."""
+        assert self.run(self.make(problem, 3)) == self.run(self.make(problem, 3))
+
+    @pytest.mark.parametrize("budgets", [("macs<=40%",), ("params<=30%", "macs<=60%"), ("size<=40KB",)])
+    def test_every_proposal_keeps_the_budgets(self, budgets: Sequence[str]) -> None:
+        """No proposal is over any budget, exactly."""
+        problem = toy_problem(*budgets)
+        policies = self.run(self.make(problem, 1))
+        costs = [problem.projection.model.cost(policy) for policy in policies]
+        for metric, limit in problem.projection.limits.items():
+            assert all(cost.get(metric) <= limit for cost in costs)
+
+    def test_proposals_are_policies_of_the_space(self, problem: Problem) -> None:
+        """Each has a choice for every unit, in its canonical form."""
+        for policy in self.run(self.make(problem, 2)):
+            assert problem.space.decode(problem.space.encode(policy)) == policy
+
+    def test_goes_on_as_undisturbed_when_told_again(self, problem: Problem) -> None:
+        """An agent that replays another's proposals and scores proposes what the other would have next."""
+        undisturbed = self.run(self.make(problem, 5))
+        half = len(undisturbed) // 2
+        resumed = self.make(problem, 5)
+        self.run(resumed, half)
+        assert undisturbed[half:] == self.run(resumed, len(undisturbed) - half)
+
+    def test_a_resumed_agent_need_not_propose_again(self, problem: Problem) -> None:
+        """Setting ``proposed`` and telling the old scores is enough: nothing is computed twice."""
+        undisturbed = self.run(self.make(problem, 6))
+        half = len(undisturbed) // 2
+        resumed = self.make(problem, 6)
+        resumed.proposed = half
+        for policy in undisturbed[:half]:
+            resumed.learn(policy, toy_score(policy))
+        assert undisturbed[half:] == self.run(resumed, len(undisturbed) - half)
+
+    def test_several_proposals_may_be_under_way(self, problem: Problem) -> None:
+        """Proposing before learning works, and what is learned late is taken."""
+        agent = self.make(problem, 7)
+        policies = [policy for policy in (agent.propose() for _ in range(4)) if policy is not None]
+        for policy in policies:
+            agent.learn(policy, toy_score(policy))
+        following = agent.propose()
+        if following is not None:
+            policies.append(following)
+        indices = np.stack([problem.space.encode(policy) for policy in policies])
+        assert problem.projection.fits(indices).all()
+
+    def test_minimizes_where_lower_is_better(self) -> None:
+        """A score to be minimized is no error."""
+        problem = toy_problem("macs<=40%", higher_is_better=False)
+        assert self.run(self.make(problem, 8))

@@ -1,0 +1,47 @@
+"""What all tests share: a home of their own, few threads, the same examples at every run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+from automc.tasks import Task, load_task
+
+torch.set_num_threads(1)
+
+# busy machines: no deadline, and no complaint about slow drawing
+settings.register_profile(
+    "automc", derandomize=True, deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("automc")
+
+
+@pytest.fixture(scope="session")
+def session_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home in which the built-in tasks' networks are trained, once a session."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "models").mkdir()
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def home(session_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An `AUTOMC_HOME` of the test's own, empty but for the session's trained networks."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    (folder / "models").symlink_to(session_home / "models")
+    monkeypatch.setenv("AUTOMC_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def digits(session_home: Path) -> Task:
+    """The digits task, its network trained: ``model()`` only loads it."""
+    task = load_task("digits")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTOMC_HOME", str(session_home))
+        task.model()
+    return task

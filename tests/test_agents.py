@@ -1,0 +1,77 @@
+"""Every agent that ships keeps the contract."""
+
+import pytest
+
+from automc.agents import AGENTS, Agent, Problem, make_agent
+from automc.errors import ConfigError
+from automc.search_spaces import Policy
+from automc.testing import AgentSuite, toy_problem, toy_score
+
+
+class TestUniform(AgentSuite):
+    def make(self, problem: Problem, seed: int) -> Agent:
+        return make_agent("uniform", problem, seed)
+
+
+class TestRandom(AgentSuite):
+    def make(self, problem: Problem, seed: int) -> Agent:
+        return make_agent("random", problem, seed)
+
+
+class TestTPE(AgentSuite):
+    def make(self, problem: Problem, seed: int) -> Agent:
+        return make_agent("tpe", problem, seed)
+
+
+def test_every_agent_has_its_suite() -> None:
+    assert set(AGENTS) == {"uniform", "random", "tpe"}, "a new agent needs a class above"
+
+
+def test_an_unknown_agent_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="unknown agent 'tpee'.*did you mean 'tpe'"):
+        make_agent("tpee", toy_problem(), 0)
+
+
+def test_uniform_proposes_once() -> None:
+    agent = make_agent("uniform", toy_problem("macs<=40%"), 0)
+    assert agent.propose() is not None
+    assert agent.propose() is None
+
+
+def test_random_proposals_depend_on_the_seed() -> None:
+    problem = toy_problem("macs<=60%")
+    one, other = (make_agent("random", problem, seed) for seed in (0, 1))
+    assert [one.propose() for _ in range(5)] != [other.propose() for _ in range(5)]
+
+
+def test_tpe_proposes_uniform_first() -> None:
+    problem = toy_problem("macs<=40%")
+    assert make_agent("tpe", problem, 0).propose() == problem.uniform()
+
+
+def test_tpe_learns_where_scores_are_high() -> None:
+    """After many trials its proposals score better than the first random ones, on a score that rewards one width."""
+    problem = toy_problem("macs<=70%")
+
+    def score(policy: Policy) -> float:
+        return -float(policy["layer3.0.conv1"].channels or 0)
+
+    agent = make_agent("tpe", problem, 0)
+    scores = []
+    for _ in range(60):
+        policy = agent.propose()
+        assert policy is not None
+        scores.append(score(policy))
+        agent.learn(policy, scores[-1])
+    assert sum(scores[-15:]) > sum(scores[1:16])
+
+
+def test_an_agent_that_was_told_other_scores_proposes_otherwise() -> None:
+    problem = toy_problem("macs<=60%")
+    one, other = make_agent("tpe", problem, 0), make_agent("tpe", problem, 0)
+    for number in range(20):
+        for agent, sign in ((one, 1.0), (other, -1.0)):
+            policy = agent.propose()
+            assert policy is not None
+            agent.learn(policy, sign * toy_score(policy) + number * 1e-9)
+    assert one.propose() != other.propose()

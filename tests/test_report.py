@@ -1,0 +1,360 @@
+"""The report says everything that a result holds, as one page that loads nothing, and as a table in a terminal."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from automc.campaigns.plots import front, pareto, progress, summary
+from automc.campaigns.report import render_html, unit_lines
+from automc.campaigns.result import Costs, Evaluated, Measured, Row, SearchResult, TableInfo, Unit
+from automc.campaigns.table import comparison, format_cost, improved, render_table
+from automc.latency_tables import Device
+
+FULL_MACS, FULL_PARAMS, FULL_BYTES, FULL_US = 40.8e6, 272_474.0, 1_095_336.0, 1834.0
+VERDICT = (
+    "The best policy runs at 57.9% of the original's measured latency (1.73x faster), with a test top-1 of 91.07% "
+    "against the original's 92.41%. The search (tpe) brought 1.94 points on the test set over the control uniform."
+)
+Choices = dict[str, dict[str, Any]]
+
+
+def make_units(blocks_per_stage: int = 2) -> list[Unit]:
+    """A residual network's units; a stage's first block changes the shape, so only stage one's can be dropped."""
+    units = [Unit(name="conv1", kind="channels", full=16)]
+    for stage, width in enumerate((16, 32, 64), start=1):
+        for index in range(blocks_per_stage):
+            name = f"layer{stage}.{index}"
+            if stage > 1 and index == 0:
+                units.append(Unit(name=f"{name}.conv1", kind="channels", full=width))
+                units.append(Unit(name=f"{name}.shortcut.0", kind="channels", full=width))
+            else:
+                units.append(Unit(name=name, kind="block", full=1))
+                units.append(Unit(name=f"{name}.conv1", kind="channels", full=width, block=name))
+    return [*units, Unit(name="linear", kind="channels", full=10, frozen="its channels are the network's output")]
+
+
+def make_policy(units: list[Unit], share: float, spread: float, generator: np.random.Generator) -> Choices:
+    policy: Choices = {}
+    for unit in units:
+        if unit.frozen:
+            continue
+        if unit.kind == "block":
+            policy[unit.name] = {"keep": bool(generator.random() > 0.9 * spread)}
+        else:
+            kept = 8 * round(unit.full * (share + spread * generator.uniform(-1, 1)) / 8)
+            policy[unit.name] = {"channels": int(min(max(kept, 8), unit.full))}
+    return policy
+
+
+def make_costs(share: float, latency: bool = True) -> Costs:
+    return Costs(
+        macs=share * FULL_MACS,
+        params=round(share * FULL_PARAMS),
+        size=round(share * FULL_BYTES),
+        latency=(0.12 + 0.86 * share) * FULL_US if latency else None,
+    )
+
+
+def make_row(name: str, agent: str | None, policy: Choices | None, share: float, scores: tuple[float, float]) -> Row:
+    us = (0.1 + 0.9 * share) * FULL_US
+    ratio = us / FULL_US
+    spread = 0.0 if name == "original" else 0.008
+    return Row(
+        name=name,
+        agent=agent,
+        policy=policy,
+        predicted=make_costs(share),
+        measured=Measured(
+            us=us, low=0.991 * us, high=1.016 * us,
+            ratio=ratio, ratio_low=(1 - spread) * ratio, ratio_high=(1 + spread) * ratio, runs=2400,
+        ),
+        file_size=round(share * FULL_BYTES) + 21_300,
+        search_score=scores[0],
+        test_score=scores[1],
+        keeps_budget=ratio <= 0.6,
+    )  # fmt: skip
+
+
+def make_result(evaluations: int = 30, blocks_per_stage: int = 2, **changes: Any) -> SearchResult:
+    """A search over one network with as many evaluations for random as for tpe, and one for uniform."""
+    generator = np.random.default_rng(0)
+    units = make_units(blocks_per_stage)
+    done = [make_evaluation("uniform", 0, make_policy(units, 0.55, 0.0, generator), 0.54, 0.782)]
+    for agent in ("random", "tpe"):
+        for number in range(evaluations):
+            learned = 1 - np.exp(-4 * number / evaluations) if agent == "tpe" else 0.0
+            share = 0.54 - 0.25 * float(generator.random()) ** 2 * (1 - 0.6 * learned)
+            score = 0.87 - (0.87 - 0.35 * generator.random()) * (1 - learned) * 0.6 - 0.9 * (0.54 - share)
+            score += 0.12 * (agent == "random") + 0.02 * generator.standard_normal()
+            spread = 0.35 * (1 - 0.7 * learned)
+            done.append(make_evaluation(agent, number, make_policy(units, share, spread, generator), share, score))
+    best = max((item for item in done if item.agent == "tpe"), key=lambda item: item.score)
+    best.policy["layer1.1"] = {"keep": False}
+    luck = max((item for item in done if item.agent == "random"), key=lambda item: item.score)
+    values: dict[str, Any] = {
+        "task": "cifar10",
+        "metric": "top-1",
+        "higher_is_better": True,
+        "agent": "tpe",
+        "budgets": ["latency<=60%"],
+        "limits": {"latency": 0.6 * 0.98 * FULL_US},
+        "device": Device(
+            name="cpu",
+            processor="x86_64 AMD EPYC 7B13 c25 m1",
+            instructions=("avx2",),
+            runtime="onnxruntime 1.23.2",
+        ),
+        "table": TableInfo(
+            path="tables/cpu-t1-b1-3fa91c20.yaml",
+            measured_at="2026-03-02T08:15:11+00:00",
+            method="each operator alone in the runtime, widths taking turns; midmean over 400 runs",
+            operators=412,
+            reused=True,
+        ),
+        "rows": [
+            make_row("original", None, None, 1.0, (0.9302, 0.9241)),
+            make_row("uniform", "uniform", done[0].policy, 0.54, (0.782, 0.8913)),
+            make_row("random", "random", luck.policy, 0.527, (luck.score, 0.8847)),
+            make_row("best", "tpe", best.policy, 0.532, (best.score, 0.9107)),
+        ],
+        "evaluations": done,
+        "units": units,
+        "verdict": VERDICT,
+        "claims": [
+            "Latency was measured on x86_64 AMD EPYC 7B13 with onnxruntime 1.23.2, 1 thread(s), batch 1: 2400 timed "
+            "inferences of each exported ONNX file, all files taking turns in one process without AutoMC.",
+            "Test scores are those of the ONNX files in that runtime; the test set was read once, after the search.",
+            "All other policies' latencies are predictions only.",
+        ],
+        "seed": 7,
+        "seconds": 754.2,
+        "created_at": "2026-03-02T09:41:00+00:00",
+        "versions": {"automc": "0.1.0", "python": "3.11.9", "torch": "2.8.0", "onnxruntime": "1.23.2"},
+    }
+    return SearchResult(**{**values, **changes})
+
+
+def make_evaluation(agent: str, number: int, policy: Choices, share: float, score: float) -> Evaluated:
+    return Evaluated(
+        agent=agent, number=number, policy=policy, score=score, predicted=make_costs(share), seconds=3.21
+    )  # fmt: skip
+
+
+def without_latency(result: SearchResult) -> SearchResult:
+    missing = {"latency": None}
+    rows = [r.model_copy(update={"predicted": r.predicted.model_copy(update=missing)}) for r in result.rows]
+    done = [e.model_copy(update={"predicted": e.predicted.model_copy(update=missing)}) for e in result.evaluations]
+    changes = {"table": None, "table_missing": "the device cannot profile operators", "rows": rows, "evaluations": done}
+    return result.model_copy(update={**changes, "budgets": ["macs<=55%"], "limits": {"macs": 0.55 * FULL_MACS}})
+
+
+def body(page: str) -> str:
+    """The page without its scripts and style sheet."""
+    return re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.DOTALL)
+
+
+def text(page: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", body(page)).split()).replace("&#39;", "'")
+
+
+def terminal(result: SearchResult, width: int) -> str:
+    console = Console(width=width)
+    with console.capture() as captured:
+        console.print(render_table(result))
+    return captured.get()
+
+
+@pytest.fixture(scope="module")
+def result() -> SearchResult:
+    return make_result()
+
+
+@pytest.fixture(scope="module")
+def page(result: SearchResult) -> str:
+    return render_html(result)
+
+
+def test_page_loads_nothing(page: str) -> None:
+    assert page.count("plotly.js v") == 1  # carried once, inside
+    outside_scripts = re.sub(r"(<script\b[^>]*>).*?</script>", r"\1", page, flags=re.DOTALL)
+    assert "<script" in outside_scripts
+    assert not re.findall(r"""\b(?:src|srcset|href|data|action)\s*=""", re.sub(r"\bdata:", "", outside_scripts))
+    assert not re.findall(r"@import|url\(|//\w", outside_scripts)
+    assert "default-src 'none'" in page
+    assert page.count('"showSendToCloud": false') == 2  # no plot offers to upload its data
+
+
+def test_page_states_verdict_and_what_was_searched(page: str, result: SearchResult) -> None:
+    said = text(page)
+    assert result.verdict in said
+    for words in ("cifar10: latency ≤ 60%", "AMD EPYC 7B13", "onnxruntime 1.23.2", "batch 1", "2026-03-02 09:41 UTC"):
+        assert words in said
+    for words in (*result.claims, "412 operators", "Seed 7", "12 min 34 s", "torch 2.8.0", "reused"):
+        assert words in said
+
+
+def test_page_has_every_figure_of_every_row(page: str, result: SearchResult) -> None:
+    table = re.search(r'<table class="compare">.*?</table>', page, re.DOTALL)
+    assert table
+    lines = [text(line) for line in re.findall(r"<tr.*?</tr>", table[0], re.DOTALL)[1:]]
+    assert [line.split()[0] for line in lines] == ["original", "uniform", "random", "best"]
+    for line, row in zip(lines, result.rows, strict=True):
+        time, cost = row.measured, row.predicted
+        assert cost.latency
+        for figure in (
+            f"{100 * row.test_score:.2f}%",
+            f"{100 * row.search_score:.2f}%",
+            f"{time.us / 1000:.2f}",
+            f"{cost.latency / 1000:.2f}",
+            f"error {100 * (cost.latency / time.us - 1):+.1f}%".replace("-", "−"),
+            f"{cost.macs / 1e6:.1f}",
+            f"{cost.params / 1e3:.0f}",
+            "yes" if row.keeps_budget else "no",
+        ):
+            assert figure in line, (row.name, figure)
+    best = result.row("best").measured
+    assert f"{100 * best.ratio:.1f}% of orig. ({100 * best.ratio_low:.1f}–{100 * best.ratio_high:.1f}%)" in lines[-1]
+    assert "−1.34 points" in lines[-1]
+    assert "54.0% of orig." in lines[1]
+
+
+def test_names_cannot_become_markup() -> None:
+    evil = "</script><script>alert(1)</script>"
+    base = make_result(evaluations=2)
+    units = [unit.model_copy(update={"name": evil}) if unit.name == "conv1" else unit for unit in base.units]
+    done = [e.model_copy(update={"agent": evil, "policy": {evil: {"channels": 8}}}) for e in base.evaluations]
+    page = render_html(base.model_copy(update={
+        "task": evil, "agent": evil, "verdict": evil, "units": units, "evaluations": done, "budgets": [evil],
+        "claims": [evil], "versions": {evil: evil}, "created_at": evil,
+    }))  # fmt: skip
+    assert evil not in page
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in body(page)
+
+
+def test_neutral_when_a_control_did_as_well(page: str, result: SearchResult) -> None:
+    assert improved(result)
+    assert '<div class="verdict good"' in page
+    best, uniform = result.row("best"), result.row("uniform")
+    for changed in (
+        best.model_copy(update={"keeps_budget": False}),
+        best.model_copy(update={"search_score": uniform.search_score - 0.01}),
+        best.model_copy(update={"test_score": result.row("random").test_score - 0.01}),
+        best.model_copy(update={"agent": "random"}),
+    ):
+        assert not improved(result.model_copy(update={"rows": [*result.rows[:-1], changed]}))
+    same = uniform.model_copy(update={"name": "best"})
+    neutral = render_html(result.model_copy(update={"rows": [*result.rows[:-1], same]}))
+    assert '<div class="verdict"' in neutral
+    assert "same as uniform" in text(neutral)
+    lower = result.model_copy(update={"higher_is_better": False})
+    assert not improved(lower)
+
+
+def test_works_without_a_latency_table() -> None:
+    missing = without_latency(make_result(evaluations=3))
+    page = text(render_html(missing))
+    assert "the device cannot profile operators" in page
+    assert "no table" in page
+    assert "predicted MACs" in str(front(missing).to_dict())
+    assert [shape["x0"] for shape in front(missing).to_dict()["layout"]["shapes"]][-1] == pytest.approx(22.44)
+
+
+def test_works_with_one_evaluation() -> None:
+    base = make_result(evaluations=2)
+    one = base.model_copy(update={"evaluations": base.evaluations[:1]})
+    assert "each of the 1 evaluations" in text(render_html(one))
+
+
+def test_shows_eighty_units() -> None:
+    result = make_result(evaluations=1, blocks_per_stage=14)
+    assert len(result.units) >= 80
+    page = body(render_html(result))
+    table = re.search(r'<table class="units">.*?</table>', page, re.DOTALL)
+    assert table
+    shown = re.findall(r'<th scope="row">(.*?)</th>', table[0])
+    assert shown == [unit.name for unit in result.units]
+
+
+def test_dropped_blocks_take_their_layers_along(page: str, result: SearchResult) -> None:
+    lines = {line.unit.name: line for line in unit_lines(result)}
+    assert lines["layer1.1"].best.state == "dropped"
+    assert lines["layer1.1.conv1"].best.state == "gone"
+    assert lines["layer1.1.conv1"].others["uniform"].channels == 8
+    assert lines["linear"].best.channels == 10
+    kept = (result.row("best").policy or {})["layer3.0.conv1"]["channels"]
+    assert lines["layer3.0.conv1"].best.share == pytest.approx(100 * kept / 64)
+    row = re.search(r"<tr[^>]*>\s*<th scope=\"row\">layer1\.1</th>.*?</tr>", page, re.DOTALL)
+    assert row
+    assert "hatched" in row[0]
+    assert "dropped" in row[0]
+    assert "not searched: its channels are the network&#39;s output" in page
+
+
+def test_front_is_what_no_other_evaluation_beats(result: SearchResult) -> None:
+    found = pareto(result, "latency")
+    for item in found:
+        assert not any(
+            other.score > item.score and (other.predicted.latency or 0) <= (item.predicted.latency or 0)
+            for other in result.evaluations
+        )
+    assert max(result.evaluations, key=lambda item: item.score) in found
+    lower = pareto(result.model_copy(update={"higher_is_better": False}), "latency")
+    assert min(result.evaluations, key=lambda item: item.score) in lower
+
+
+def test_progress_never_falls(result: SearchResult) -> None:
+    extra = make_evaluation("tpe", 0, result.evaluations[-1].policy, 0.5, 0.999).model_copy(update={"extra": True})
+    more = result.model_copy(update={"evaluations": [*result.evaluations, extra]})
+    lines = {trace.name: trace.y for trace in progress(more).data if trace.mode == "lines"}
+    assert set(lines) == {"uniform", "random", "tpe"}
+    for agent, scores in lines.items():
+        assert list(scores) == sorted(scores)
+        assert scores[-1] == pytest.approx(100 * max(e.score for e in result.evaluations if e.agent == agent))
+
+
+def test_hover_says_what_a_policy_does(result: SearchResult) -> None:
+    policy: Choices = {
+        "layer1.1": {"keep": False},
+        "layer1.1.conv1": {"channels": 8},
+        "layer3.0.conv1": {"channels": 16},
+    }
+    said = summary(result, policy)
+    assert said == ["drops layer1.1", "keeps 25% of a layer's channels on average", "layer3.0.conv1 16 of 64"]
+    assert summary(result, {"conv1": {"channels": 16}})[-1] == "keeps 100% of a layer's channels on average"
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_terminal_table_loses_nothing(result: SearchResult, width: int) -> None:
+    printed = terminal(result, width)
+    assert max(map(len, printed.splitlines())) <= width
+    assert " ".join(VERDICT.split()) in " ".join(printed.split())
+    assert "…" not in printed
+    for row in result.rows:
+        assert row.name in printed
+    for column in comparison(result):
+        for cell in column.cells:
+            assert cell.value in printed
+
+
+def test_terminal_table_takes_brackets_for_text(result: SearchResult) -> None:
+    printed = terminal(result.model_copy(update={"verdict": "kept [bold]all[/bold] of it"}), 80)
+    assert "kept [bold]all[/bold] of it" in printed
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        ("latency", 612.3, "612 µs"),
+        ("latency", 999.7, "1.00 ms"),
+        ("latency", 1834.0, "1.83 ms"),
+        ("size", 1_095_336, "1.10 MB"),
+        ("macs", 40.8e6, "40.8 M"),
+        ("params", 272_474, "272 k"),
+    ],
+)
+def test_costs_have_three_digits_and_a_unit(kind: str, value: float, expected: str) -> None:
+    assert format_cost(kind, value) == expected
