@@ -102,7 +102,8 @@ def read_yaml(path: Path, model: type[Model], error: type[AutoMCError], version:
     except (OSError, UnicodeDecodeError) as problem:
         raise error(f"{what}: cannot be read ({problem})") from None
     except yaml.YAMLError as problem:
-        mark = getattr(problem, "problem_mark", None)
+        # where an unclosed bracket or quote was opened helps more than where its end was missed
+        mark = getattr(problem, "context_mark", None) or getattr(problem, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
         raise error(f"{what}: not valid YAML{where}; the file is damaged or was edited by hand") from None
     if not isinstance(data, dict):
@@ -121,7 +122,8 @@ def parse(data: dict[str, Any], model: type[Model], error: type[AutoMCError], wh
     try:
         return model.model_validate(data)
     except ValidationError as problem:
-        first = problem.errors()[0]
+        # a misspelt key also leaves another one missing: it is the one to name
+        first = min(problem.errors(), key=lambda one: one["type"] != "extra_forbidden")
         where = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             key = str(first["loc"][-1])

@@ -1,12 +1,20 @@
-"""Small random networks, for laws that hold for every network."""
+"""Small random networks, their cost models and made-up latency tables, for laws that hold for all of them."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from hypothesis import assume
 from hypothesis import strategies as st
 from torch import Tensor, nn
+
+from automc.costs import CostModel
+from automc.errors import TraceError
+from automc.graph import build_graph
+from automc.latency_tables import Device, Entry, LatencyTable, Overhead
+from automc.search_spaces import SpaceConfig, build_space
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Tanh, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Identity)
 
@@ -142,3 +150,30 @@ def networks(draw: st.DrawFn, batch: int = 1, grouped: bool = True) -> Example:
     seed = draw(st.integers(0, 2**16))
     inputs = torch.randn(batch, colours, first, first, generator=torch.Generator().manual_seed(seed))
     return Example(randomize(nn.Sequential(*layers), seed), inputs)
+
+
+def priced(example: Example, config: SpaceConfig | None = None) -> CostModel:
+    """The cost model of a network's space, by default all widths; asks hypothesis for another where there is none."""
+    graph = build_graph(*example)
+    try:
+        space = build_space(graph, config or SpaceConfig(min_keep=0.01), channel_multiple=1)
+    except TraceError:
+        assume(False)
+        raise
+    return CostModel(graph, space)
+
+
+def device(**changes: object) -> Device:
+    """A processor that nobody has."""
+    fields = {"name": "cpu", "processor": "abacus", "instructions": ("beads",), "runtime": "fingers 1.0"}
+    return Device.model_validate(fields | changes)
+
+
+def with_random_table(model: CostModel, seed: int) -> CostModel:
+    """The same cost model with a table of its operators whose latencies know no order."""
+    rng = np.random.default_rng(seed)
+    table = LatencyTable(device(), Overhead(run=float(rng.uniform(0, 5)), kernel=float(rng.uniform(-0.5, 0.5))))
+    for signature in model.all_signatures(most=10**9):
+        us = float(rng.uniform(0.1, 50))
+        table.entries[signature] = Entry(us, us, us, runs=1)
+    return CostModel(model.graph, model.space, table)

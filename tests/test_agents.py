@@ -28,7 +28,7 @@ def test_every_agent_has_its_suite() -> None:
 
 
 def test_an_unknown_agent_is_refused_with_the_nearest() -> None:
-    with pytest.raises(ConfigError, match="unknown agent 'tpee'.*did you mean 'tpe'"):
+    with pytest.raises(ConfigError, match=r"unknown agent 'tpee'.*did you mean 'tpe'"):
         make_agent("tpee", toy_problem(), 0)
 
 

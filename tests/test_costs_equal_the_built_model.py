@@ -3,20 +3,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from automc.compression import compress, magnitudes
-from automc.costs import Cost, CostModel
-from automc.errors import ConfigError, TraceError
-from automc.graph import build_graph
+from automc.costs import Cost
+from automc.errors import ConfigError
 from automc.models import CifarResNet
-from automc.search_spaces import Choice, Policy, SearchSpace, SpaceConfig, build_space
-from tests.networks import Example, Mean, networks, randomize
+from automc.search_spaces import Choice, Policy, SearchSpace
+from tests.networks import Example, Mean, networks, priced, randomize
 
-ANY_WIDTH = SpaceConfig(channel_multiple=1, min_keep=0.01)
 seeds = st.integers(0, 2**16)
 
 
@@ -30,17 +28,6 @@ def counted(model: nn.Module, inputs: Tensor) -> Cost:
         params=sum(parameter.numel() for parameter in model.parameters()),
         size=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
     )
-
-
-def priced(example: Example) -> CostModel:
-    """The cost model of a network's whole space; asks hypothesis for another network where there is none."""
-    graph = build_graph(*example)
-    try:
-        space = build_space(graph, ANY_WIDTH, 1)
-    except TraceError:
-        assume(False)
-        raise
-    return CostModel(graph, space)
 
 
 def sampled(space: SearchSpace, seed: int, n: int = 1) -> np.ndarray:
@@ -131,8 +118,7 @@ class Attention(nn.Module):
 def test_attention_is_counted() -> None:
     torch.manual_seed(0)
     network, inputs = Attention().eval(), torch.randn(1, 3, 8, 8)
-    graph = build_graph(network, inputs)
-    model = CostModel(graph, build_space(graph, ANY_WIDTH, 1))
+    model = priced(Example(network, inputs))
     with FlopCounterMode(display=False) as counter:  # with gradients, so that attention is not one uncounted operator
         network(inputs)
     assert model.cost(model.space.decode(model.space.full)).macs == counter.get_total_flops() / 2

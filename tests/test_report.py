@@ -294,16 +294,19 @@ def test_dropped_blocks_take_their_layers_along(page: str, result: SearchResult)
     assert "not searched: its channels are the network&#39;s output" in page
 
 
-def test_front_is_what_no_other_evaluation_beats(result: SearchResult) -> None:
-    found = pareto(result, "latency")
-    for item in found:
-        assert not any(
-            other.score > item.score and (other.predicted.latency or 0) <= (item.predicted.latency or 0)
-            for other in result.evaluations
-        )
-    assert max(result.evaluations, key=lambda item: item.score) in found
-    lower = pareto(result.model_copy(update={"higher_is_better": False}), "latency")
-    assert min(result.evaluations, key=lambda item: item.score) in lower
+@pytest.mark.parametrize("higher", [True, False])
+def test_front_is_what_no_other_evaluation_beats(result: SearchResult, higher: bool) -> None:
+    sign = 1 if higher else -1
+    first = result.evaluations[1]  # and two more at its cost, one better, one worse
+    done = [first.model_copy(update={"score": first.score + change}) for change in (-0.01, 0.01)]
+    changes = {"higher_is_better": higher, "evaluations": [*result.evaluations, *done]}
+    changed = result.model_copy(update=changes)
+    points = {(item.predicted.latency or 0.0, sign * item.score) for item in changed.evaluations}
+    expected = sorted(p for p in points if not any(q != p and q[0] <= p[0] and q[1] >= p[1] for q in points))
+    assert [(item.predicted.latency, sign * item.score) for item in pareto(changed, "latency")] == expected
+    cheapest = min(changed.evaluations, key=lambda item: item.predicted.latency or 0.0)
+    again = cheapest.model_copy(update={"score": cheapest.score - 0.1 * sign})
+    assert again not in pareto(changed.model_copy(update={"evaluations": [again, *changed.evaluations]}), "latency")
 
 
 def test_progress_never_falls(result: SearchResult) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,17 @@ if TYPE_CHECKING:
 _COLOURS = ("#2f7de1", "#d9622b", "#8a56d6", "#1f9d8a", "#c2488f")
 _MUTED = ("#8792a2", "#b59a6d")
 _NEUTRAL, _LIMIT = "#808b99", "#d6455d"
-_SYMBOLS = {"best": "star", "uniform": "square", "random": "triangle-up", "original": "circle"}
+_SYMBOLS = {"best": ("star", "★"), "uniform": ("square", "■"), "random": ("triangle-up", "▲")}
+_OTHER = ("circle", "●")
+
+
+@dataclass(frozen=True)
+class Key:
+    """One entry of a plot's key: a glyph in its colour, and what it stands for."""
+
+    glyph: str
+    colour: str
+    label: str
 
 
 def front(result: SearchResult) -> Figure:
@@ -63,7 +74,7 @@ def front(result: SearchResult) -> Figure:
             name=f"{escape(row.name)}, {word}",
             mode="markers",
             marker={
-                "symbol": _SYMBOLS.get(row.name, "circle"),
+                "symbol": _SYMBOLS.get(row.name, _OTHER)[0],
                 "size": 18 if row.name == "best" else 13,
                 "color": colours[row.name],
                 "line": {"color": _NEUTRAL, "width": 1.5},
@@ -71,21 +82,14 @@ def front(result: SearchResult) -> Figure:
             error_x={"symmetric": False, "thickness": 1.5, "width": 4, **spread} if kind == "latency" else None,
             hovertemplate=f"<b>{escape(row.name)}</b>, {word}<br>{format_cost(kind, at)}<br>search "
             f"{format_score(row.search_score, result.metric)}<extra></extra>",
-            showlegend=row.name != "original",
         )
     original = result.row("original").search_score
-    label = {"font": {"size": 12}, "showarrow": False}
-    figure.add_hline(y=percent * original, line={"color": _NEUTRAL, "dash": "dot", "width": 1.5})
-    figure.add_annotation(
-        **label, x=0, xref="paper", xanchor="left", y=percent * original, yanchor="bottom",
-        text=f"original {format_score(original, result.metric)}",
-    )  # fmt: skip
+    label = f"original {format_score(original, result.metric)}"
+    line = {"color": _NEUTRAL, "dash": "dot", "width": 1.5}
+    figure.add_hline(y=percent * original, line=line, annotation_text=label, annotation_position="top left")
     if limit is not None:
-        figure.add_vline(x=limit / factor, line={"color": _LIMIT, "dash": "dash", "width": 1.5})
-        figure.add_annotation(
-            **label, x=limit / factor, xanchor="right", xshift=-4, y=0, yref="paper", yanchor="bottom",
-            text=f"budget {format_cost(kind, limit)}",
-        )  # fmt: skip
+        label, line = f"budget {format_cost(kind, limit)}", {"color": _LIMIT, "dash": "dash", "width": 1.5}
+        figure.add_vline(x=limit / factor, line=line, annotation_text=label, annotation_position="bottom left")
     # the original lies far to the right: it is a line, and a marker for those who zoom out
     low, high = min(shown) / factor, max(shown) / factor
     margin = 0.06 * (high - low) or 0.05 * high
@@ -117,7 +121,6 @@ def progress(result: SearchResult) -> Figure:
             marker={"color": colour, "size": 6, "opacity": 0.5},
             text=[_hover(result, item) for item in runs[agent]],
             hovertemplate="%{text}<extra></extra>",
-            showlegend=False,
         )
         figure.add_scatter(
             x=[*numbers, longest],  # what stopped early is drawn on to the end
@@ -129,6 +132,26 @@ def progress(result: SearchResult) -> Figure:
         )
     _style(figure, "evaluations of the agent", f"best search {result.metric} so far", percent, 340)
     return figure.update_xaxes(range=[0.5, longest + 0.5])
+
+
+def front_key(result: SearchResult) -> list[Key]:
+    """Returns what the front's markers and lines stand for."""
+    word = "measured" if front_kind(result) == "latency" else "as built"
+    colours = _row_colours(result)
+    return [
+        *(Key("●", colour, agent) for agent, colour in agent_colours(result).items()),
+        Key("━", _NEUTRAL, "front"),
+        *(
+            Key(_SYMBOLS.get(row.name, _OTHER)[1], colours[row.name], f"{row.name}, {word}")
+            for row in result.rows
+            if row.name != "original"
+        ),
+    ]
+
+
+def progress_key(result: SearchResult) -> list[Key]:
+    """Returns what the lines of the progress stand for."""
+    return [Key("━", colour, agent) for agent, colour in agent_colours(result).items()]
 
 
 def front_kind(result: SearchResult) -> str:
@@ -203,7 +226,7 @@ def _style(figure: Figure, x: str, y: str, percent: int, height: int) -> Figure:
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": _NEUTRAL},
-        legend={"orientation": "h", "xref": "container", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        showlegend=False,  # the page has its own, which also fits a phone
         hoverlabel={"align": "left"},
         modebar={"orientation": "v", "bgcolor": "rgba(0,0,0,0)", "color": _NEUTRAL, "activecolor": _COLOURS[0]},
         dragmode=False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -86,8 +86,10 @@ def render_html(result: SearchResult) -> str:
         columns=comparison(result),
         twins={row.name: twin(result, row) for row in result.rows},
         front=_html(plots.front(result), "front", first=True),
+        front_key=plots.front_key(result),
         front_kind=plots.front_kind(result),
         progress=_html(plots.progress(result), "progress"),
+        progress_key=plots.progress_key(result),
         extras=sum(item.extra for item in result.evaluations),
         units=unit_lines(result),
         others=[row.name for row in result.rows if row.policy is not None and row.name != "best"],
@@ -188,9 +190,10 @@ def _html(figure: Figure, name: str, first: bool = False) -> Any:
 
 def _date(text: str) -> str:
     try:
-        return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M} UTC"
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return text
+    return f"{moment.astimezone(UTC) if moment.tzinfo else moment:%Y-%m-%d %H:%M} UTC"
 
 
 def _duration(seconds: float) -> str:

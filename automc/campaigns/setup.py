@@ -10,8 +10,8 @@ from torch import nn
 from automc import progress
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.result import TableInfo, Unit
-from automc.costs import CostModel, Projection
-from automc.errors import ConfigError, TableError
+from automc.costs import CostModel, Projection, check_reachable
+from automc.errors import AutoMCError, ConfigError, TableError, TaskError
 from automc.graph import ModelGraph, build_graph
 from automc.latency_tables import Device, LatencyTable, ensure_table, open_table, table_path
 from automc.search_spaces import SearchSpace, build_space
@@ -75,11 +75,17 @@ def read_subject(task: Task, threads: int = 1, batch: int = 1) -> Subject:
     """Loads a task's model and traces it.
 
     Raises:
+        TaskError: the task's model or data cannot be loaded.
         TraceError: the model cannot be traced.
     """
     device = Device.local(threads, batch)
-    model = task.model()
-    inputs = example(task, batch)
+    try:
+        model = task.model()
+        inputs = example(task, batch)
+    except AutoMCError:
+        raise
+    except Exception as error:
+        raise TaskError(f"the task's model or data cannot be loaded: {type(error).__name__}: {error}") from error
     return Subject(task, model, inputs, device, build_graph(model, inputs))
 
 
@@ -97,6 +103,8 @@ def set_up(config: SearchConfig, folder: Path) -> Setup:
     subject = read_subject(task, config.device.threads, config.device.batch)
     space = build_space(subject.graph, config.space, subject.device.channel_multiple)
     progress.say(f"{len(space.axes)} decisions, {space.size:.3g} policies")
+    # what needs no latency table is refused before one is measured
+    check_reachable(CostModel(subject.graph, space), [b for b in config.budgets if b.metric != "latency"])
     table, info, missing = None, None, None
     try:
         table, info = _table(config, folder, subject, space)

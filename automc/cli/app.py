@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any, NoReturn
 
 import typer
 
@@ -12,7 +13,7 @@ from automc.errors import AutoMCError
 BAD_INPUT, INTERRUPTED = 2, 130
 
 # Typer brings its own Click and exports few of its exceptions: BadParameter -> UsageError -> ClickException
-_ClickException = typer.BadParameter.__mro__[2]
+_ClickException: Any = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="automc",
@@ -50,13 +51,15 @@ def main() -> None:
     except _ClickException as error:
         _fail(getattr(error, "format_message", error.__str__)(), BAD_INPUT)
     except (typer.Abort, KeyboardInterrupt):
-        _fail("interrupted; nothing was written that is not whole", INTERRUPTED)
+        code = INTERRUPTED
     except BrokenPipeError:  # the reader of our output went away
         sys.stderr.close()
         sys.exit(0)
+    if code == INTERRUPTED:  # some versions of Typer return it, others raise
+        _fail("interrupted; nothing was written that is not whole", INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     typer.echo(f"automc: {' '.join(message.split())}", err=True)
     sys.exit(code)

@@ -82,8 +82,8 @@ def inspect(
         )
         for unit in units
     ]
-    figures = [format_value(metric, total.get(metric)) for metric in ("macs", "params", "size")]
-    summary = f"{figures[0]} MACs, {figures[1]} parameters, {figures[2]}"
+    size = [format_value(metric, total.get(metric)) for metric in ("macs", "params", "size")]
+    summary = f"{size[0]} MACs, {size[1]} parameters, {size[2]}"
     print_table(
         f"{subject}: {summary}; {space.size:.3g} policies",
         ["unit", "kind", "channels", "MACs touched", "options, or why it stays as it is"],

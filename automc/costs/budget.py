@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -51,8 +52,8 @@ class Budget:
         metric, number, unit = match[1].lower(), float(match[2]), match[3].lower()
         if metric not in METRICS:
             raise ConfigError(f"budget '{text}': unknown metric '{match[1]}'{nearest(metric, METRICS)}")
-        if number <= 0:
-            raise ConfigError(f"budget '{text}': the bound must be above 0")
+        if not 0 < number < math.inf:
+            raise ConfigError(f"budget '{text}': the bound must be above 0 and finite")
         if unit == "%":
             if number > 100:
                 raise ConfigError(f"budget '{text}' allows more than the original needs; give at most 100%")
@@ -60,11 +61,11 @@ class Budget:
         if unit not in _UNITS[metric]:
             known = ", ".join(name or "none" for name in _UNITS[metric])
             raise ConfigError(f"budget '{text}': unknown unit '{match[3]}' for {metric} (known: %, {known})")
-        return cls(metric, number * _UNITS[metric][unit], False, text.strip())
+        return cls(metric, _decimal(number * _UNITS[metric][unit]), False, text.strip())
 
     def limit(self, original: float) -> float:
         """Returns the bound in the metric's own unit, given what the original costs."""
-        return self.value * original if self.relative else self.value
+        return _decimal(self.value * original) if self.relative else self.value
 
     def tightened(self, factor: float) -> Budget:
         """Returns the same budget with its bound multiplied by a factor below one."""
@@ -79,6 +80,17 @@ def format_value(metric: str, value: float) -> str:
         if value >= bound:
             return f"{value / bound:.3g} {unit}{'B' if metric == 'size' else ''}"
     return f"{value:.0f}{' B' if metric == 'size' else ''}"
+
+
+def _decimal(value: float) -> float:
+    """Undoes what binary fractions took away: 29% of 100 is 29, not 28.999999999999996."""
+    return max(value, float(f"{value:.12g}"))
+
+
+def _rounded_up(value: float) -> float:
+    """Returns a value of three digits that is not smaller, so that it can be asked for as it is shown."""
+    step = 10.0 ** (math.floor(math.log10(value)) - 2) if value > 0 else 1.0
+    return math.ceil(value / step) * step
 
 
 def cheapest(model: CostModel, metric: str) -> np.ndarray:
@@ -112,11 +124,12 @@ def check_reachable(model: CostModel, budgets: list[Budget]) -> None:
         index = cheapest(model, budget.metric)
         smallest = model.prices(index[None])[budget.metric][0]
         if smallest > budget.limit(full):
+            share = math.ceil(1000 * smallest / full) / 10
             parts = list(model.breakdown(index, budget.metric).items())[:3]
             most = ", ".join(f"{name} {format_value(budget.metric, value)}" for name, value in parts)
             raise BudgetError(
                 f"budget '{budget.text}' cannot be reached: the smallest {budget.metric} in this space is "
-                f"{format_value(budget.metric, smallest)} ({100 * smallest / full:.1f}% of the original's "
+                f"{format_value(budget.metric, _rounded_up(smallest))} ({share:g}% of the original's "
                 f"{format_value(budget.metric, full)}); most of it is left in {most}. Allow more, or widen the space "
                 "(min_keep, channel_multiple, depth; 'automc inspect' lists what is frozen and why)"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -175,8 +176,7 @@ class _KernelPrices:
         """Returns the signatures at all combinations of these options."""
         index = np.array(self._space.full)
         found = []
-        choices = [grid[axis] for axis in self._axes]
-        for combination in np.stack(np.meshgrid(*choices, indexing="ij"), -1).reshape(-1, len(choices)):
+        for combination in itertools.product(*(grid[axis] for axis in self._axes)):
             index[self._axes] = combination
             found.append(self.signature(index))
         return found

@@ -10,4 +10,4 @@ from automc.envs.compress import CompressEnv
 __all__ = ["CompressEnv"]
 
 if "automc/Compress-v0" not in gymnasium.registry:
-    gymnasium.register("automc/Compress-v0", entry_point=CompressEnv)
+    gymnasium.register("automc/Compress-v0", entry_point="automc.envs.compress:CompressEnv")

@@ -6,6 +6,7 @@ each finished step prints a line, for the parent's progress bar.
 """
 
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 sys.modules["automc"] = None  # what runs here must not need it
 
 import numpy as np  # noqa: E402
+
+_BRANCH = re.compile(r"k\d+(?=\.op)")  # a fused node is called "fused k3.op"
 
 
 def _load(path, threads, profile=None):
@@ -60,11 +63,11 @@ def profile(answer, models, threads, runs, warmup, passes):
             nodes = {}
             for event in events:
                 name = event["name"]
-                if event["cat"] == "Node" and name.endswith("_kernel_time") and ".op" in name:
+                if event["cat"] == "Node" and name.endswith("_kernel_time") and _BRANCH.search(name):
                     nodes.setdefault(name, []).append(event["dur"])
             branches = {}
             for name, durations in nodes.items():
-                branches.setdefault(name.split(".op")[0], []).append(durations[warmup:])
+                branches.setdefault(_BRANCH.search(name)[0], []).append(durations[warmup:])
             for branch, parts in branches.items():
                 result[number].setdefault(branch, []).extend(np.sum(parts, axis=0).tolist())
             print("step", flush=True)

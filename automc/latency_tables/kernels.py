@@ -25,8 +25,8 @@ FREE = frozenset(
 _BATCH_NORMS = frozenset(
     "native_batch_norm _native_batch_norm_legit_no_training cudnn_batch_norm _batch_norm_no_update".split()
 )
-_CONV_FUSES = frozenset("relu sigmoid tanh hardtanh leaky_relu hardsigmoid".split())
-_LINEAR_FUSES = _CONV_FUSES - {"hardtanh"}
+_CONV_FUSES = frozenset("relu sigmoid tanh hardtanh leaky_relu hardsigmoid hardswish".split())
+_LINEAR_FUSES = frozenset("relu sigmoid tanh leaky_relu hardsigmoid elu".split())
 _RENAMED = {"_softmax": "softmax", "_adaptive_avg_pool2d": "adaptive_avg_pool2d", "convolution": "conv"}
 _RENAMED |= dict.fromkeys(_BATCH_NORMS, "batch_norm") | {"addmm": "linear", "max_pool2d_with_indices": "max_pool2d"}
 

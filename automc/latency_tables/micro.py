@@ -27,11 +27,11 @@ _UNARY: dict[str, tuple[str, dict[str, Any]]] = {
     "leaky_relu": ("LeakyRelu", {}),
     "elu": ("Elu", {}),
     "gelu": ("Gelu", {}),
-    "hardswish": ("HardSwish", {}),
     "hardsigmoid": ("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}),
     "softplus": ("Softplus", {}),
     "softmax": ("Softmax", {"axis": -1}),
 }
+_COMPOSED = frozenset({"hardtanh", "silu", "hardswish"})
 _BINARY = {"add": "Add", "mul": "Mul", "sub": "Sub", "div": "Div"}
 
 
@@ -56,9 +56,12 @@ def side_by_side(signatures: Sequence[Signature]) -> bytes:
     outputs = []
     for index, signature in enumerate(signatures):
         sources = [
-            _producer(graph, f"k{index}.src{number}", shape) for number, shape in enumerate(_input_shapes(signature))
+            _producer(graph, f"k{index}.src{number}", shape, _joins_convolutions(signature))
+            for number, shape in enumerate(_input_shapes(signature))
         ]
-        outputs.append(_branch(graph, f"k{index}.op", signature, sources))
+        result = _branch(graph, f"k{index}.op", signature, sources)
+        # not all is fused that gives the network's output
+        outputs.append(graph.node("Neg", [result], f"k{index}.end"))
     return graph.serialize(outputs)
 
 
@@ -88,12 +91,20 @@ class _Graph:
         return model.SerializeToString()
 
 
-def _producer(graph: _Graph, name: str, shape: tuple[int, ...]) -> str:
+def _joins_convolutions(signature: Signature) -> bool:
+    """Says whether the runtime would fuse the operator into a convolution before it."""
+    first = signature.op.split("+")[0]
+    return first in _BINARY or first in _UNARY or first in _COMPOSED or first == "batch_norm"
+
+
+def _producer(graph: _Graph, name: str, shape: tuple[int, ...], apart: bool) -> str:
     if len(shape) == 4:
         narrow = (shape[0], 1, *shape[2:])
         graph.inputs.append(helper.make_tensor_value_info(name + ".x", TensorProto.FLOAT, narrow))
         weight = graph.weight(name + ".w", shape[1], 1, 1, 1)
-        return graph.node("Conv", [name + ".x", weight], name, kernel_shape=[1, 1])
+        tensor = graph.node("Conv", [name + ".x", weight], name, kernel_shape=[1, 1])
+        # pooling single pixels changes nothing, keeps the layout, and is never fused
+        return graph.node("MaxPool", [tensor], name + ".apart", kernel_shape=[1, 1]) if apart else tensor
     graph.inputs.append(helper.make_tensor_value_info(name + ".x", TensorProto.FLOAT, shape))
     return graph.node("Neg", [name + ".x"], name)
 
@@ -143,7 +154,7 @@ def _branch(graph: _Graph, name: str, signature: Signature, sources: list[str]) 
 def _builder(kind: str) -> Callable[[_Graph, str, Signature, list[str]], str]:
     if kind in _BUILDERS:
         return _BUILDERS[kind]
-    if kind in _UNARY or kind in {"hardtanh", "silu"}:
+    if kind in _UNARY or kind in _COMPOSED:
         return lambda graph, name, _, sources: _activation(graph, name, kind, sources[0])
     if kind in _BINARY:
         return lambda graph, name, _, sources: graph.node(_BINARY[kind], sources, name)
@@ -154,8 +165,8 @@ def _activation(graph: _Graph, name: str, kind: str, tensor: str) -> str:
     if kind == "hardtanh":
         bounds = [graph.weight(f"{name}.{v}", values=np.array(v, dtype=np.float32)) for v in (0, 6)]
         return graph.node("Clip", [tensor, *bounds], name)
-    if kind == "silu":
-        gate = graph.node("Sigmoid", [tensor], f"{name}.gate")
+    if kind in {"silu", "hardswish"}:
+        gate = _activation(graph, f"{name}.gate", {"silu": "sigmoid", "hardswish": "hardsigmoid"}[kind], tensor)
         return graph.node("Mul", [tensor, gate], name)
     onnx_kind, attributes = _UNARY[kind]
     return graph.node(onnx_kind, [tensor], name, **attributes)

@@ -45,14 +45,15 @@ class Signature:
     def parse(cls, text: str) -> Signature:
         """Returns the signature that a line stands for; raises TableError when it stands for none."""
         try:
-            op, channels, *rest = text.split()
+            op, widths, *rest = text.split()
+            channels = tuple(int(width) for width in widths.split(","))
+            if min(channels) < 1:
+                raise ValueError
             pairs = (item.split("=") for item in rest)
             return cls.of(
-                op,
-                tuple(int(c) for c in channels.split(",")),
-                **{name: tuple(int(v) for v in value.split("x")) if value else () for name, value in pairs},
+                op, channels, **{name: tuple(int(v) for v in value.split("x")) if value else () for name, value in pairs}
             )
-        except ValueError:
+        except (ValueError, TypeError):  # TypeError: a name that `of` takes itself
             raise TableError(
                 f"'{text}' is no operator signature; one looks like 'linear 64,10 n=1' (see automc latency show)"
             ) from None

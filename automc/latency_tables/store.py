@@ -50,13 +50,17 @@ def table_path(device: Device) -> Path:
 def load_table(path: Path) -> LatencyTable:
     """Reads a table; raises TableError when it is missing, damaged or of a newer version."""
     data = files.read_yaml(path, _File, TableError, version=VERSION)
+    try:
+        entries = {
+            Signature.parse(line): Entry(entry.us, entry.low, entry.high, entry.runs)
+            for line, entry in data.operators.items()
+        }
+    except TableError as error:
+        raise TableError(f"{path}: {error}") from None
     return LatencyTable(
         device=data.device,
         overhead=Overhead(data.overhead_us.run, data.overhead_us.kernel),
-        entries={
-            Signature.parse(line): Entry(entry.us, entry.low, entry.high, entry.runs)
-            for line, entry in data.operators.items()
-        },
+        entries=entries,
         measured_at=data.measured_at,
         method=data.method,
     )

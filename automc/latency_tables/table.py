@@ -97,13 +97,8 @@ class LatencyTable:
         if len(family) < 2:
             return None
         points = np.array([channels for channels, _ in family], dtype=float)
-        target = np.array(signature.channels, dtype=float)
-        # widths on which all agree, the query too, are no dimension to interpolate over
-        varying = np.ptp(points, axis=0) > 0
-        if (points[0, ~varying] != target[~varying]).any():
-            return None
         values = np.array([(e.us, e.low, e.high) for _, e in family])
-        found = _piecewise_linear(points[:, varying], values, target[varying])
+        found = _piecewise_linear(points, values, np.array(signature.channels, dtype=float))
         if found is None:
             return None
         us, low, high = (round(float(value), 3) for value in found)
@@ -113,16 +108,20 @@ class LatencyTable:
 def _piecewise_linear(points: np.ndarray, values: np.ndarray, target: np.ndarray) -> np.ndarray | None:
     """Interpolates values (N, V) at points (N, D) for one target (D,); None outside of the points' hull."""
     from scipy.interpolate import LinearNDInterpolator
-    from scipy.spatial import QhullError
+    from scipy.linalg import qr
 
-    if points.shape[1] == 1:
+    # a width on which all points agree, or that follows from others as in one channel group, is no dimension
+    offsets = points - points[0]
+    rank = int(np.linalg.matrix_rank(offsets))
+    if np.linalg.matrix_rank(np.vstack([offsets, target - points[0]])) > rank:
+        return None
+    columns = np.sort(qr(offsets, mode="r", pivoting=True)[1][:rank])
+    points, target = points[:, columns], target[columns]
+    if rank == 1:
         x = points[:, 0]
         if not x.min() <= target[0] <= x.max():
             return None
         order = np.argsort(x)
         return np.array([np.interp(target[0], x[order], values[order, v]) for v in range(values.shape[1])])
-    try:
-        found = LinearNDInterpolator(points, values, rescale=True)(target)[0]
-    except QhullError:  # too few points, or all on one line
-        return None
+    found = LinearNDInterpolator(points, values, rescale=True)(target)[0]
     return None if np.isnan(found).any() else found

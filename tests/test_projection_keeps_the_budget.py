@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import itertools
+import re
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from automc.costs import Budget, CostModel, Projection, check_reachable
+from automc.costs.budget import cheapest
+from automc.errors import BudgetError
+from automc.models import CifarResNet
+from automc.search_spaces import SpaceConfig
+from tests.networks import Example, networks, priced, randomize, with_random_table
+
+METRICS = ("latency", "macs", "params", "size")
+seeds = st.integers(0, 2**16)
+
+
+def at_most(metric: str, value: float) -> Budget:
+    return Budget(metric, value, relative=False, text=f"{metric}<={value}")
+
+
+def price(model: CostModel, index: np.ndarray, metric: str) -> float:
+    return float(model.prices(index[None])[metric][0])
+
+
+def reachable(model: CostModel, index: np.ndarray, metrics: tuple[str, ...]) -> list[Budget]:
+    """Budgets that one policy just keeps, and that the policy of least latency keeps too."""
+    fastest = cheapest(model, "latency")
+    return [at_most(m, max(price(model, index, m), price(model, fastest, m))) for m in metrics]
+
+
+def every_policy(model: CostModel) -> np.ndarray:
+    return np.array(list(itertools.product(*(range(size) for size in model.space.sizes))))
+
+
+@pytest.fixture(scope="module")
+def resnet() -> CostModel:
+    """Blocks to drop and widths to choose, with a random latency table."""
+    network = randomize(CifarResNet(2, widths=(4, 6, 8), option="B"), seed=0)
+    return with_random_table(priced(Example(network, torch.ones(1, 3, 16, 16))), seed=0)
+
+
+@settings(max_examples=40)
+@given(networks(grouped=False), seeds, st.sets(st.sampled_from(METRICS), min_size=1))
+def test_a_projected_policy_keeps_all_budgets(example: Example, seed: int, metrics: set[str]) -> None:
+    model = with_random_table(priced(example), seed)
+    rng = np.random.default_rng(seed)
+    budgets = reachable(model, model.space.sample(rng, 1)[0], tuple(sorted(metrics)))
+    projection = Projection(model, budgets)
+    for index in [model.space.full, *model.space.sample(rng, 4)]:
+        projected = projection.project(index)
+        for budget in budgets:
+            assert price(model, projected, budget.metric) <= budget.value
+        assert np.array_equal(projection.project(projected), projected)
+        if all(price(model, index, budget.metric) <= budget.value for budget in budgets):
+            assert np.array_equal(projected, index)
+
+
+@settings(max_examples=60)
+@given(seeds, st.sets(st.sampled_from(METRICS), min_size=1))
+def test_with_blocks_to_drop_a_projected_policy_keeps_all_budgets(
+    resnet: CostModel, seed: int, metrics: set[str]
+) -> None:
+    rng = np.random.default_rng(seed)
+    budgets = reachable(resnet, resnet.space.sample(rng, 1)[0], tuple(sorted(metrics)))
+    projection = Projection(resnet, budgets)
+    for index in [resnet.space.full, *resnet.space.sample(rng, 4)]:
+        projected = projection.project(index)
+        for budget in budgets:
+            assert price(resnet, projected, budget.metric) <= budget.value
+        assert np.array_equal(projection.project(projected), projected)
+
+
+@pytest.mark.parametrize("metric", ["macs", "params", "size"])
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.9])
+def test_a_share_is_kept_exactly_and_not_undercut_by_more_than_a_step(
+    resnet: CostModel, metric: str, share: float
+) -> None:
+    full = price(resnet, resnet.space.full, metric)
+    projected = Projection(resnet, [Budget.parse(f"{metric}<={100 * share:g}%")]).project(resnet.space.full)
+    assert price(resnet, projected, metric) <= share * full
+    for axis in np.flatnonzero((projected < resnet.space.full) & ~resnet.space.is_depth):
+        wider = projected.copy()
+        wider[axis] += 1
+        assert price(resnet, wider, metric) > share * full  # there was no room left
+
+
+def test_widths_shrink_before_blocks_are_dropped(resnet: CostModel) -> None:
+    projected = Projection(resnet, [Budget.parse("macs<=50%")]).project(resnet.space.full)
+    assert (projected[resnet.space.is_depth] == 1).all()
+    narrowest = np.where(resnet.space.is_depth, 1, 0)
+    below = at_most("macs", price(resnet, narrowest, "macs") - 1)
+    projected = Projection(resnet, [below]).project(resnet.space.full)
+    assert (projected[resnet.space.is_depth] == 0).sum() == 1
+
+
+def test_the_tighter_of_two_budgets_on_one_metric_counts(resnet: CostModel) -> None:
+    budgets = [Budget.parse("macs<=80%"), Budget.parse("macs<=40%"), Budget.parse("macs<=60%")]
+    projected = Projection(resnet, budgets).project(resnet.space.full)
+    assert price(resnet, projected, "macs") <= 0.4 * price(resnet, resnet.space.full, "macs")
+
+
+def test_without_budgets_every_policy_stays(resnet: CostModel) -> None:
+    index = resnet.space.sample(np.random.default_rng(0), 1)[0]
+    assert np.array_equal(Projection(resnet, []).project(index), index)
+
+
+@settings(max_examples=30)
+@given(networks(grouped=False), seeds, st.sampled_from(METRICS))
+def test_what_cannot_be_reached_is_refused_with_what_can(example: Example, seed: int, metric: str) -> None:
+    model = with_random_table(priced(example), seed)
+    smallest = price(model, cheapest(model, metric), metric)
+    with pytest.raises(BudgetError) as caught:
+        Projection(model, [at_most(metric, smallest * (1 - 1e-9))])
+    message = str(caught.value)
+    assert "\n" not in message
+    named = re.search(rf"the smallest {metric} in this space is (.*?) \((.*?)% of", message)
+    assert named
+    for budget in (Budget.parse(f"{metric}<={named[1]}"), Budget.parse(f"{metric}<={named[2]}%")):
+        projected = Projection(model, [budget]).project(model.space.full)
+        assert smallest <= price(model, projected, metric) <= budget.limit(price(model, model.space.full, metric))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("metric", ["macs", "params", "size"])
+def test_the_smallest_reachable_value_is_the_smallest_there_is(metric: str, seed: int) -> None:
+    network = randomize(CifarResNet(1, widths=(3, 4, 5), option="B"), seed)
+    config = SpaceConfig(min_keep=0.5, exclude=("conv1", "layer2*") if seed == 1 else ())
+    model = priced(Example(network, torch.ones(1, 3, 12, 12)), config)
+    smallest = float(model.prices(every_policy(model))[metric].min())
+    check_reachable(model, [at_most(metric, smallest)])
+    with pytest.raises(BudgetError):
+        check_reachable(model, [at_most(metric, smallest - 1)])
+
+
+def test_the_refusal_names_what_most_of_the_cost_is_left_in() -> None:
+    network = randomize(CifarResNet(1, widths=(4, 4, 32), option="B"), seed=0)
+    config = SpaceConfig(width=True, depth=False, exclude=("layer3*", "linear"))
+    model = priced(Example(network, torch.ones(1, 3, 16, 16)), config)
+    with pytest.raises(BudgetError, match=r"params<=1%.*most of it is left in layer3\.0\.conv2 9\.22 k"):
+        check_reachable(model, [Budget.parse("params<=1%")])
+
+
+def test_budgets_that_exclude_each_other_are_refused_together() -> None:
+    network = randomize(CifarResNet(1, widths=(4, 6, 8), option="B"), seed=0)
+    model = with_random_table(priced(Example(network, torch.ones(1, 3, 16, 16))), seed=1)
+    fastest, smallest = cheapest(model, "latency"), cheapest(model, "macs")
+    budgets = [at_most("latency", price(model, fastest, "latency")), at_most("macs", price(model, smallest, "macs"))]
+    for budget in budgets:
+        Projection(model, [budget])
+    with pytest.raises(BudgetError, match="latency<=.* and macs<=.* not together"):
+        Projection(model, budgets)
