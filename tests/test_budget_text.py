@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automc.costs import Budget
-from automc.costs.budget import format_value
+from automc.costs.units import format_cost
 from automc.errors import ConfigError
 
 
@@ -89,5 +89,5 @@ def test_a_tightened_budget_allows_less_and_keeps_its_text() -> None:
 
 @given(st.sampled_from(["latency", "macs", "params", "size"]), st.floats(1, 1e11))
 def test_a_value_as_people_read_it_is_a_budget_near_it(metric: str, value: float) -> None:
-    shown = Budget.parse(f"{metric}<={format_value(metric, value)}").value
+    shown = Budget.parse(f"{metric}<={format_cost(metric, value)}").value
     assert shown == pytest.approx(value, rel=0.005, abs=0.5)

@@ -1,5 +1,7 @@
 """The environment is one that Gymnasium and Stable-Baselines3 accept, and its episodes keep the budget."""
 
+from typing import Any
+
 import gymnasium
 import numpy as np
 from gymnasium.utils.env_checker import check_env
@@ -21,7 +23,8 @@ def test_an_episode_decides_every_axis_and_ends_with_a_policy_on_the_budget() ->
     env.action_space.seed(0)
     for _ in range(10):
         env.reset()
-        rewards, done, info = [], False, {}
+        rewards: list[float] = []
+        done, info = False, dict[str, Any]()
         while not done:
             _, reward, done, _, info = env.step(env.action_space.sample())
             rewards.append(reward)

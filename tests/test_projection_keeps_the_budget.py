@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automc.costs import Budget, CostModel, Projection, check_reachable
-from automc.costs.budget import cheapest
+from automc.costs.reach import cheapest
 from automc.errors import BudgetError
 from automc.models import CifarResNet
 from automc.search_spaces import SpaceConfig
@@ -153,5 +153,5 @@ def test_budgets_that_exclude_each_other_are_refused_together() -> None:
     budgets = [at_most("latency", price(model, fastest, "latency")), at_most("macs", price(model, smallest, "macs"))]
     for budget in budgets:
         Projection(model, [budget])
-    with pytest.raises(BudgetError, match="latency<=.* and macs<=.* not together"):
+    with pytest.raises(BudgetError, match=r"latency<=.* and macs<=.* not together"):
         Projection(model, budgets)

@@ -9,12 +9,13 @@ from pathlib import Path
 import onnx
 import pytest
 import yaml
-from trained import Blobs
 
 from automc.campaigns import SearchConfig, run_search
 from automc.cli import main
 from automc.errors import RecipeError
 from automc.recipes import apply_recipe, load_recipe, task_of, verify
+from automc.search_spaces import SpaceConfig
+from tests.trained import Blobs
 
 HERE = Path(__file__).parent
 TASK = f"{HERE / 'trained.py'}:Blobs"
@@ -25,7 +26,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished search."""
     out = tmp_path_factory.mktemp("recipe") / "out"
     config = SearchConfig(
-        task=TASK, budget="macs<=50%", evaluations=2, finalists=1, space={"channel_multiple": 4}, agent="random"
+        task=TASK,
+        budget=("macs<=50%",),
+        evaluations=2,
+        finalists=1,
+        space=SpaceConfig(channel_multiple=4),
+        agent="random",
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOMC_HOME", str(out.parent / "home"))

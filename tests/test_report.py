@@ -10,7 +10,8 @@ from rich.console import Console
 from automc.campaigns.plots import front, pareto, progress, summary
 from automc.campaigns.report import render_html, unit_lines
 from automc.campaigns.result import Costs, Evaluated, Measured, Row, SearchResult, TableInfo, Unit
-from automc.campaigns.table import comparison, format_cost, improved, render_table
+from automc.campaigns.table import comparison, improved, render_table
+from automc.costs.units import format_cost
 from automc.latency_tables import Device
 
 FULL_MACS, FULL_PARAMS, FULL_BYTES, FULL_US = 40.8e6, 272_474.0, 1_095_336.0, 1834.0

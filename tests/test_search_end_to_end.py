@@ -14,12 +14,14 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from trained import Blobs
 
 from automc.campaigns import SearchConfig, SearchResult, run_search
 from automc.costs import Budget
+from automc.evaluation import Fidelity
 from automc.recipes import apply_recipe, load_recipe
+from automc.search_spaces import SpaceConfig
 from automc.tasks import example
+from tests.trained import Blobs
 
 HERE = Path(__file__).parent
 FILES = {
@@ -30,8 +32,8 @@ CONFIG = SearchConfig(
     budget=("latency<=70%", "macs<=60%"),
     evaluations=6,
     finalists=2,
-    space={"channel_multiple": 4},
-    fidelity={"calibration_images": 64},
+    space=SpaceConfig(channel_multiple=4),
+    fidelity=Fidelity(calibration_images=64),
 )
 
 
@@ -77,6 +79,7 @@ def test_recipe_rebuilds_the_model_that_was_exported(found: tuple[SearchResult, 
     recipe = load_recipe(out / "recipe.yaml")
     model = apply_recipe(recipe, out / "recipe.yaml", task)
     inputs = example(task, 16, "test")
+    assert isinstance(inputs, torch.Tensor)
     with torch.no_grad():
         logits = model(inputs)
         program = torch.export.load(out / "model.pt2").module()(inputs)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from automc.agents.registry import CONTROLS
 from automc.campaigns.result import Costs, Evaluated, SearchResult
-from automc.campaigns.table import format_cost, format_score, in_percent, number, scale
+from automc.costs.units import format_cost, number, scale
+from automc.tasks.metrics import format_score, in_percent
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

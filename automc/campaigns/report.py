@@ -11,13 +11,13 @@ from automc.campaigns import plots
 from automc.campaigns.result import Row, SearchResult, Unit
 from automc.campaigns.table import (
     comparison,
-    format_cost,
-    format_score,
     improved,
     prediction_error,
     signed,
     twin,
 )
+from automc.costs.units import format_cost
+from automc.tasks.metrics import format_score
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -8,17 +8,11 @@ from typing import TYPE_CHECKING
 
 from automc.agents.registry import CONTROLS
 from automc.campaigns.result import Row, SearchResult
+from automc.costs.units import number, scale
+from automc.tasks.metrics import format_score, in_percent
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-_THOUSANDS = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
-_STEPS = {
-    "latency": ((1e6, "s"), (1e3, "ms"), (1.0, "µs")),
-    "size": tuple((factor, f"{prefix}B") for factor, prefix in _THOUSANDS),
-    "macs": _THOUSANDS,
-    "params": _THOUSANDS,
-}
 
 
 @dataclass(frozen=True)
@@ -105,33 +99,6 @@ def twin(result: SearchResult, row: Row) -> str | None:
 def prediction_error(row: Row) -> float | None:
     """Returns predicted over measured latency minus one; None without a prediction."""
     return None if row.predicted.latency is None else row.predicted.latency / row.measured.us - 1
-
-
-def in_percent(metric: str) -> bool:
-    """Says whether a score is a share, written in %: top-1, top-5."""
-    return metric.startswith("top-")
-
-
-def format_score(score: float, metric: str) -> str:
-    """Returns a score for people."""
-    return f"{100 * score:.2f}%" if in_percent(metric) else f"{score:.4g}"
-
-
-def scale(kind: str, largest: float) -> tuple[float, str]:
-    """Returns the factor and the unit in which costs of one kind, up to the largest, are short to write."""
-    return next(((factor, unit) for factor, unit in _STEPS[kind] if largest >= 0.9995 * factor), _STEPS[kind][-1])
-
-
-def format_cost(kind: str, value: float) -> str:
-    """Returns a latency, a size in bytes, or a number of MACs or parameters with its unit."""
-    factor, unit = scale(kind, value)
-    return f"{number(value / factor)} {unit}".rstrip()
-
-
-def number(value: float) -> str:
-    """Returns three significant digits, never an exponent."""
-    decimals = next((places for places, bound in enumerate((99.95, 9.995, 0.9995)) if abs(value) >= bound), 3)
-    return f"{value:,.{decimals}f}" if value else "0"
 
 
 def signed(value: float, decimals: int = 1) -> str:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from automc.campaigns.result import Row
 from automc.campaigns.search import Search
-from automc.costs.budget import format_value
+from automc.costs.units import format_cost
 from automc.tasks import Task
-
-
-def format_score(value: float, metric: str) -> str:
-    """Returns a score for people: accuracies in percent, everything else as it is."""
-    return f"{100 * value:.2f}%" if metric.startswith("top-") else f"{value:.4g}"
+from automc.tasks.metrics import format_score, in_percent
 
 
 def verdict(rows: list[Row], agent: str, task: Task) -> str:
@@ -40,7 +36,7 @@ def verdict(rows: list[Row], agent: str, task: Task) -> str:
     if not control.keeps_budget:
         return f"{facts} No control was measured within the budget."
     if search_gain > 0 and test_gain > 0:
-        gain = f"{100 * test_gain:.2f} points" if task.metric.startswith("top-") else f"{test_gain:.4g}"
+        gain = f"{100 * test_gain:.2f} points" if in_percent(task.metric) else f"{test_gain:.4g}"
         return f"{facts} The search ({agent}) brought {gain} on the test set over {theirs}."
     if search_gain > 0:
         return (
@@ -74,5 +70,5 @@ def claims(search: Search, rows: list[Row]) -> list[str]:
         + (f"; {extra} more were added because measured latency was over the budget." if extra else ".")
     )
     for metric, limit in search.setup.projection.limits.items():
-        lines.append(f"Budget: predicted {metric} at most {format_value(metric, limit)}.")
+        lines.append(f"Budget: predicted {metric} at most {format_cost(metric, limit)}.")
     return lines

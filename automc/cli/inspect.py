@@ -44,7 +44,7 @@ def inspect(
 ) -> None:
     """Show what of a network can be compressed and what not, and why."""
     from automc.costs import CostModel
-    from automc.costs.budget import format_value
+    from automc.costs.units import format_cost
     from automc.search_spaces import build_space
 
     read, config = load_subject(subject)
@@ -82,7 +82,7 @@ def inspect(
         )
         for unit in units
     ]
-    size = [format_value(metric, total.get(metric)) for metric in ("macs", "params", "size")]
+    size = [format_cost(metric, total.get(metric)) for metric in ("macs", "params", "size")]
     summary = f"{size[0]} MACs, {size[1]} parameters, {size[2]}"
     print_table(
         f"{subject}: {summary}; {space.size:.3g} policies",

@@ -36,9 +36,9 @@ class Format(StrEnum):
 @app.command()
 def show(recipe: RecipePath, as_json: JsonFlag = False) -> None:
     """Show a recipe: its decisions, figures and provenance."""
-    from automc.campaigns.verdict import format_score
-    from automc.costs.budget import format_value
+    from automc.costs.units import format_cost
     from automc.recipes import load_recipe
+    from automc.tasks.metrics import format_score
 
     found = load_recipe(recipe)
     if as_json:
@@ -55,7 +55,7 @@ def show(recipe: RecipePath, as_json: JsonFlag = False) -> None:
         ("size", lambda f: f.size, "size"),
     ):
         values = [one(figures) for figures in (found.original, found.figures)]
-        rows.append((name, *("" if value is None else format_value(metric, value) for value in values)))
+        rows.append((name, *("" if value is None else format_cost(metric, value) for value in values)))
     for name, field in (("search score", "search_score"), ("test score", "test_score")):
         values = [getattr(figures, field) for figures in (found.original, found.figures)]
         rows.append((name, *("" if value is None else format_score(value, found.metric) for value in values)))
@@ -116,8 +116,8 @@ def verify(
     as_json: JsonFlag = False,
 ) -> None:
     """Run an exported file without AutoMC and check what the recipe says of it; exit code 3 if a claim is false."""
-    from automc.campaigns.verdict import format_score
     from automc.recipes import verify as check
+    from automc.tasks.metrics import format_score
 
     found, loaded, model = _rebuild(recipe, task)
     path = file or recipe.parent / "model.onnx"

@@ -7,6 +7,7 @@ the layer has.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,16 +44,12 @@ class LeastSquares:
         self._positions: dict[str, Tensor] = {}
         self._targets: dict[str, Tensor] = {}
         calls: dict[str, int] = {}
-        handles = []
-        for name, layer in model.named_modules():
+        original = copy.deepcopy(model).eval()
+        for name, layer in original.named_modules():
             if _refittable(layer):
-                handles.append(layer.register_forward_hook(self._note(name, calls)))
-        try:
-            with torch.no_grad():
-                call(model.eval(), inputs)
-        finally:
-            for handle in handles:
-                handle.remove()
+                layer.register_forward_hook(self._note(name, calls))
+        with torch.no_grad():
+            call(original, inputs)
         # a layer that runs twice has two targets and one weight: it is left alone
         for name, count in calls.items():
             if count > 1:

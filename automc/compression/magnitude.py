@@ -21,10 +21,12 @@ def magnitudes(model: nn.Module, graph: ModelGraph) -> dict[str, Tensor]:
         readers = [m for m in group.members if m.role == "in"] or [m for m in group.members if m.role == "out"]
         total = torch.zeros(group.channels)
         for member in readers:
-            weight = getattr(model.get_submodule(member.module), "weight", None)
+            layer = model.get_submodule(member.module)
+            weight = getattr(layer, "weight", None)
             if not isinstance(weight, Tensor) or weight.ndim < 2:
                 continue
-            dim = 1 if member.role == "in" else 0
+            inputs_first = isinstance(layer, nn.modules.conv._ConvTransposeNd | nn.Embedding)
+            dim = int((member.role == "in") != inputs_first)
             sums = weight.abs().transpose(0, dim).flatten(1).sum(1)
             part = torch.stack([sums[list(positions)].sum() for positions in member.positions])
             total += part / part.mean().clamp(min=1e-12)

@@ -1,7 +1,8 @@
 """What a policy costs, without building it, and keeping a budget."""
 
-from automc.costs.budget import Budget, check_reachable
+from automc.costs.budget import Budget
 from automc.costs.model import METRICS, Cost, CostModel
 from automc.costs.projection import Projection
+from automc.costs.reach import check_reachable
 
 __all__ = ["METRICS", "Budget", "Cost", "CostModel", "Projection", "check_reachable"]

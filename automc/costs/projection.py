@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from automc.costs.budget import Budget, cheapest, check_reachable
+from automc.costs.budget import Budget
 from automc.costs.model import CostModel
+from automc.costs.reach import cheapest, check_reachable
 from automc.errors import BudgetError
 
 _STEPS = 64

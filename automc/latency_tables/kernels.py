@@ -26,9 +26,11 @@ _BATCH_NORMS = frozenset(
     "native_batch_norm _native_batch_norm_legit_no_training cudnn_batch_norm _batch_norm_no_update".split()
 )
 _CONV_FUSES = frozenset("relu sigmoid tanh hardtanh leaky_relu hardsigmoid hardswish".split())
+_SUM_FUSES = _CONV_FUSES - {"hardtanh", "leaky_relu"}
 _LINEAR_FUSES = frozenset("relu sigmoid tanh leaky_relu hardsigmoid elu".split())
 _RENAMED = {"_softmax": "softmax", "_adaptive_avg_pool2d": "adaptive_avg_pool2d", "convolution": "conv"}
-_RENAMED |= dict.fromkeys(_BATCH_NORMS, "batch_norm") | {"addmm": "linear", "max_pool2d_with_indices": "max_pool2d"}
+_RENAMED |= dict.fromkeys(_BATCH_NORMS, "batch_norm")
+_RENAMED |= {"addmm": "linear", "max_pool2d_with_indices": "max_pool2d", "constant_pad_nd": "pad"}
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -61,7 +63,7 @@ def find_kernels(graph: ModelGraph) -> list[Kernel]:
     taken: set[int] = set()
     kernels: dict[int, Kernel] = {}
     for index, op in enumerate(ops):
-        if op.kind in FREE or index in taken:
+        if op.kind in FREE or index in taken or (op.inputs[:1] == (op.output,) and op.kind == "slice"):
             continue
         if op.kind not in {"convolution", "addmm"}:
             kernels[index] = Kernel((index,), (_name(op),))
@@ -80,6 +82,7 @@ def find_kernels(graph: ModelGraph) -> list[Kernel]:
                 if last != ops[user].sources[0] and _ends_in_convolution(ops, ops[user].sources[0], users):
                     break
                 names.append("add")
+                fuses = _SUM_FUSES
             elif kind in fuses:
                 names.append(_name(ops[user]))
                 chain.append(user)
@@ -183,11 +186,27 @@ def _permute(name: str, op: Op, shapes: Shapes) -> Signature:
     return Signature.of("permute", (x[_channel(x)],), order=tuple(i % len(x) for i in order), **_around(x))
 
 
+def _slice(name: str, op: Op, shapes: Shapes) -> Signature:
+    x, out = shapes[0], shapes[-1]
+    axis, step = op.attribute("dim", 0) % len(x), op.attribute("step", 1)
+    start = op.attribute("start") or 0
+    start = min(start + x[axis] if start < 0 else start, x[axis])
+    window = (start, start + (out[axis] - 1) * step + 1, step)
+    return Signature.of("slice", (x[_channel(x)],), axis=(axis,), window=window, **_around(x))
+
+
+def _pad(name: str, op: Op, shapes: Shapes) -> Signature:
+    x = shapes[0]
+    return Signature.of("pad", (x[_channel(x)],), pads=op.attribute("pad"), **_around(x))
+
+
 def _elementwise(name: str, op: Op, shapes: Shapes) -> Signature:
-    x = shapes[-1] if len(shapes[0]) == 0 else shapes[0]
+    operands, x = shapes[:-1], shapes[-1]
     rest = _around(x)
-    if len(shapes) > 2 and shapes[1] != x and name in {"add", "mul", "sub", "div"}:
-        rest["by"] = shapes[1]
+    smaller = next((shape for shape in operands if shape != x), None)
+    if smaller is not None and name in {"add", "mul", "sub", "div"}:
+        # which of its dimensions are repeated, not how large they are: they change with the channels
+        rest["by"] = tuple(int(a == b) for a, b in zip(x, (1,) * (len(x) - len(smaller)) + smaller, strict=True))
     return Signature.of(name, (x[_channel(x)],) if x else (1,), **rest)
 
 
@@ -211,6 +230,8 @@ _RULES: dict[str, Callable[[str, Op, Shapes], Signature]] = {
     "mean": _mean,
     "adaptive_avg_pool2d": _adaptive,
     "cat": _cat,
+    "slice": _slice,
+    "pad": _pad,
     "permute": _permute,
     "transpose": _permute,
 }

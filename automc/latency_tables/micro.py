@@ -130,8 +130,8 @@ def _input_shapes(signature: Signature) -> list[tuple[int, ...]]:
         return [(*signature.get("before"), part, *signature.get("after")) for part in channels]
     shape = (*signature.get("before"), channels[0], *signature.get("after"))
     if first in _BINARY:
-        rest = dict(signature.rest)
-        return [shape, rest.get("by", shape)]
+        repeated = dict(signature.rest).get("by", (1,) * len(shape))
+        return [shape, tuple(size if same else 1 for size, same in zip(shape, repeated, strict=True))]
     return [shape]
 
 
@@ -238,6 +238,23 @@ def _cat(graph: _Graph, name: str, signature: Signature, sources: list[str]) -> 
     return graph.node("Concat", sources, name, axis=signature.get("axis")[0])
 
 
+def _slice(graph: _Graph, name: str, signature: Signature, sources: list[str]) -> str:
+    start, end, step = signature.get("window")
+    values = {"starts": start, "ends": end, "axes": signature.get("axis")[0], "steps": step}
+    bounds = [graph.weight(f"{name}.{key}", values=np.array([v], dtype=np.int64)) for key, v in values.items()]
+    return graph.node("Slice", [sources[0], *bounds], name)
+
+
+def _pad(graph: _Graph, name: str, signature: Signature, sources: list[str]) -> str:
+    # PyTorch names (before, after) pairs from the last dimension on, ONNX all befores and then all afters
+    pads = signature.get("pads")
+    rank = len(signature.get("before")) + 1 + len(signature.get("after"))
+    pairs = [pads[i : i + 2] for i in range(0, len(pads), 2)]
+    pairs = [(0, 0)] * (rank - len(pairs)) + pairs[::-1]
+    values = np.array([before for before, _ in pairs] + [after for _, after in pairs], dtype=np.int64)
+    return graph.node("Pad", [sources[0], graph.weight(f"{name}.pads", values=values)], name)
+
+
 _BUILDERS: dict[str, Callable[[_Graph, str, Signature, list[str]], str]] = {
     "conv": _conv,
     "dwconv": _conv,
@@ -252,4 +269,6 @@ _BUILDERS: dict[str, Callable[[_Graph, str, Signature, list[str]], str]] = {
     "permute": _permute,
     "transpose": _permute,
     "cat": _cat,
+    "slice": _slice,
+    "pad": _pad,
 }

@@ -51,7 +51,9 @@ class Signature:
                 raise ValueError
             pairs = (item.split("=") for item in rest)
             return cls.of(
-                op, channels, **{name: tuple(int(v) for v in value.split("x")) if value else () for name, value in pairs}
+                op,
+                channels,
+                **{name: tuple(int(v) for v in value.split("x")) if value else () for name, value in pairs},
             )
         except (ValueError, TypeError):  # TypeError: a name that `of` takes itself
             raise TableError(

@@ -1,0 +1,60 @@
+"""Whether a budget can be reached, and by what."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from automc.costs.budget import Budget
+from automc.costs.model import CostModel
+from automc.costs.units import format_cost
+from automc.errors import BudgetError
+
+
+def cheapest(model: CostModel, metric: str) -> np.ndarray:
+    """Returns option numbers (A,) of a policy from which no single change lowers the metric any further.
+
+    For all but latency that is the cheapest there is; latency can rise when a width falls, so ends are not enough.
+    """
+    best = np.zeros(len(model.space.axes), dtype=np.int64)
+    price = model.prices(best[None])[metric][0]
+    improved = True
+    while improved:
+        improved = False
+        for axis, size in enumerate(model.space.sizes):
+            candidates = np.repeat(best[None], size, axis=0)
+            candidates[:, axis] = np.arange(size)
+            prices = model.prices(candidates)[metric]
+            if prices.min() < price:
+                best, price, improved = candidates[prices.argmin()], prices.min(), True
+    return model.space.canonical(best)
+
+
+def check_reachable(model: CostModel, budgets: list[Budget]) -> None:
+    """Refuses a budget that no policy keeps.
+
+    Raises:
+        BudgetError: with the smallest reachable value and what has most of it.
+    """
+    original = model.prices(model.space.full[None])
+    for budget in budgets:
+        full = original[budget.metric][0]
+        index = cheapest(model, budget.metric)
+        smallest = model.prices(index[None])[budget.metric][0]
+        if smallest > budget.limit(full):
+            share = math.ceil(1000 * smallest / full) / 10
+            parts = list(model.breakdown(index, budget.metric).items())[:3]
+            most = ", ".join(f"{name} {format_cost(budget.metric, value)}" for name, value in parts)
+            raise BudgetError(
+                f"budget '{budget.text}' cannot be reached: the smallest {budget.metric} in this space is "
+                f"{format_cost(budget.metric, _rounded_up(smallest))} ({share:g}% of the original's "
+                f"{format_cost(budget.metric, full)}); most of it is left in {most}. Allow more, or widen the space "
+                "(min_keep, channel_multiple, depth; 'automc inspect' lists what is frozen and why)"
+            )
+
+
+def _rounded_up(value: float) -> float:
+    """Returns a value of three digits that is not smaller, so that it can be asked for as it is shown."""
+    step = 10.0 ** (math.floor(math.log10(value)) - 2) if value > 0 else 1.0
+    return math.ceil(value / step) * step

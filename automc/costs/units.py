@@ -1,0 +1,36 @@
+"""Units of costs: those that a budget may be written in, and those that figures are shown in."""
+
+from __future__ import annotations
+
+UNITS = {
+    "latency": {"us": 1.0, "µs": 1.0, "ms": 1e3, "s": 1e6},
+    "size": {"b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30},
+    "macs": {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9},
+    "params": {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9},
+}
+"""What a budget's number may be followed by, for each metric, in lower case."""
+
+_THOUSANDS = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+_STEPS = {
+    "latency": ((1e6, "s"), (1e3, "ms"), (1.0, "µs")),
+    "size": tuple((factor, f"{prefix}B") for factor, prefix in _THOUSANDS),
+    "macs": _THOUSANDS,
+    "params": _THOUSANDS,
+}
+
+
+def scale(kind: str, largest: float) -> tuple[float, str]:
+    """Returns the factor and the unit in which costs of one kind, up to the largest, are short to write."""
+    return next(((factor, unit) for factor, unit in _STEPS[kind] if largest >= 0.9995 * factor), _STEPS[kind][-1])
+
+
+def format_cost(kind: str, value: float) -> str:
+    """Returns a latency, a size in bytes, or a number of MACs or parameters with its unit."""
+    factor, unit = scale(kind, value)
+    return f"{number(value / factor)} {unit}".rstrip()
+
+
+def number(value: float) -> str:
+    """Returns three significant digits, never an exponent."""
+    decimals = next((places for places, bound in enumerate((99.95, 9.995, 0.9995)) if abs(value) >= bound), 3)
+    return f"{value:.{decimals}f}" if value else "0"
