@@ -79,6 +79,16 @@ def test_dropping_a_block_lets_its_input_pass(resnet: nn.Module, images: Tensor,
 
 
 @torch.no_grad()
+def test_dropping_a_block_lets_negative_values_pass() -> None:
+    block = Residual(nn.Conv2d(4, 4, 3, padding=1), nn.Identity(), nn.Identity())
+    stem = nn.Conv2d(3, 4, 3)
+    model = randomize(nn.Sequential(stem, block), seed=0)
+    images = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    smaller = compress(model, build_graph(model, images), Policy({"1": Choice(keep=False)}), {}).model
+    assert torch.equal(smaller(images), stem(images))
+
+
+@torch.no_grad()
 def test_all_blocks_can_be_dropped_together(resnet: nn.Module, images: Tensor) -> None:
     graph = build_graph(resnet, images)
     smaller = compress(resnet, graph, Policy({name: Choice(keep=False) for name in BLOCKS}), {}).model

@@ -13,7 +13,7 @@ from automc.errors import ConfigError
 from automc.graph import ModelGraph, build_graph
 from automc.models import CifarResNet
 from automc.search_spaces import Choice, Policy
-from tests.networks import Example, Mean, networks, randomize
+from tests.networks import Branches, Example, Mean, networks, randomize
 
 
 def smooth_images(n: int, channels: int = 3, size: int = 16, seed: int = 0) -> Tensor:
@@ -185,6 +185,23 @@ def test_the_channels_that_are_read_with_the_largest_weights_stay() -> None:
             policy = keep(unit, count)
             kept = compress(model, graph, policy, magnitudes(model, graph)).kept[unit]
             assert kept == tuple(sorted(sums.topk(count).indices.tolist()))
+
+
+def test_of_several_readers_none_decides_by_its_scale() -> None:
+    left, right = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), Branches(left, right), Mean(), nn.Linear(8, 3))
+    graph = build_graph(randomize(model, seed=0), smooth_images(1))
+    with torch.no_grad():
+        left.weight.copy_(torch.tensor([5.0, -3.0, 2.0, 1.0]).view(1, 4, 1, 1).expand(4, 4, 1, 1))
+        right.weight.copy_(100 * torch.tensor([-1.0, 2.5, 2.0, -9.0]).view(1, 4, 1, 1).expand(4, 4, 1, 1))
+    # shares of what each layer reads: 5/11 + 1/14.5, 3/11 + 2.5/14.5, 2/11 + 2/14.5, 1/11 + 9/14.5
+    scores = magnitudes(model, graph)
+    assert compress(model, graph, keep("0", 2), scores).kept == {"0": (0, 3)}
+    assert compress(model, graph, keep("0", 1), scores).kept == {"0": (3,)}
+    assert torch.allclose(
+        scores["0"] / 4,
+        torch.tensor([5 / 11, 3 / 11, 2 / 11, 1 / 11]) + torch.tensor([1 / 14.5, 2.5 / 14.5, 2 / 14.5, 9 / 14.5]),
+    )
 
 
 def test_all_pixels_of_a_flattened_channel_count() -> None:

@@ -18,17 +18,12 @@ from torch import nn
 from automc import latency_tables
 from automc.errors import RuntimeFailure, TableError
 from automc.graph import ModelGraph, build_graph
-from automc.latency_tables import (
-    Device,
-    LatencyTable,
-    Signature,
-    find_kernels,
-    measure_table,
-    time_models,
-)
+from automc.latency_tables import Device, LatencyTable, Signature, find_kernels, measure_table, time_models
 from automc.latency_tables.kernels import shapes_at
 from automc.latency_tables.micro import side_by_side
-from tests.networks import Branches, Example, Mean, Residual, networks, randomize
+from automc.models import CifarResNet
+from automc.search_spaces import SpaceConfig
+from tests.networks import Branches, Example, Mean, Residual, networks, priced, randomize
 
 RUNNER = Path(latency_tables.__file__).with_name("_runner.py")
 
@@ -248,6 +243,14 @@ def test_the_runtime_fuses_a_network_as_its_kernels_say(width: int, tmp_path: Pa
     assert found == expected
 
 
+@pytest.mark.parametrize("option", ["A", "B"])
+def test_a_residual_network_can_be_measured_at_all_its_widths(option: str) -> None:
+    example = Example(randomize(CifarResNet(2, widths=(8, 16, 24), option=option), 0), torch.ones(1, 3, 16, 16))
+    signatures = priced(example, SpaceConfig(channel_multiple=8)).all_signatures()
+    session = onnxruntime.InferenceSession(side_by_side(signatures), providers=["CPUExecutionProvider"])
+    assert len(session.get_outputs()) == len(signatures) > 10
+
+
 def test_an_operator_that_cannot_be_built_is_refused_by_name() -> None:
     known = Signature.of("relu", (8,), **IMAGE)
     for name in ("roll", "conv_transpose"):
@@ -279,6 +282,7 @@ def test_a_broken_model_is_a_failure_of_one_line(tmp_path: Path, content: bytes 
     with pytest.raises(RuntimeFailure, match="Timing it: the runtime failed: ") as caught:
         time_models(Device.local(), [path], [{}], "Timing it")
     assert "\n" not in str(caught.value)
+    assert "Traceback" not in str(caught.value)
 
 
 def test_what_runs_a_model_cannot_import_this_package() -> None:

@@ -147,6 +147,22 @@ def test_a_coupling_with_wrong_indices_is_frozen() -> None:
     assert "not the same as zeroing" in frozen(graph)["0"]
 
 
+def test_a_wrong_coupling_is_found_even_where_no_output_shows_it() -> None:
+    silent = nn.Linear(6, 4)
+    layers = [nn.Conv2d(2, 8, 3), nn.ReLU(), Shuffled(), nn.Conv2d(8, 6, 3), Mean(), silent, nn.ReLU()]
+    model = randomize(nn.Sequential(*layers, nn.Linear(4, 3)), seed=0)
+    with torch.no_grad():
+        silent.bias.fill_(-100)  # the ReLU after it is dead: whatever happens before, the outputs stay
+    graph = build_graph(model, torch.ones(1, 2, 8, 8))
+    assert [group.name for group in graph.prunable] == ["5", "3"]
+    assert "not the same as zeroing" in frozen(graph)["0"]
+
+
+def test_nothing_is_believed_of_a_network_that_says_nan() -> None:
+    model = randomize(nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), Mean(), nn.Linear(4, 3)), seed=0)
+    assert not build_graph(model, torch.full((1, 2, 6, 6), torch.nan)).prunable
+
+
 def test_groups_that_the_time_limit_leaves_out_are_frozen() -> None:
     model = randomize(nn.Sequential(nn.Conv2d(2, 4, 3), nn.Conv2d(4, 4, 3), Mean(), nn.Linear(4, 3)), seed=0)
     graph = build_graph(model, torch.ones(1, 2, 6, 6), limit_s=0)

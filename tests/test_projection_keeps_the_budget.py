@@ -8,13 +8,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from automc.costs import Budget, CostModel, Projection, check_reachable
 from automc.costs.reach import cheapest
 from automc.errors import BudgetError
 from automc.models import CifarResNet
 from automc.search_spaces import SpaceConfig
-from tests.networks import Example, networks, priced, randomize, with_random_table
+from tests.networks import Branches, Example, Mean, networks, priced, randomize, with_random_table
 
 METRICS = ("latency", "macs", "params", "size")
 seeds = st.integers(0, 2**16)
@@ -97,6 +98,17 @@ def test_widths_shrink_before_blocks_are_dropped(resnet: CostModel) -> None:
     below = at_most("macs", price(resnet, narrowest, "macs") - 1)
     projected = Projection(resnet, [below]).project(resnet.space.full)
     assert (projected[resnet.space.is_depth] == 0).sum() == 1
+
+
+def test_widths_of_layers_that_cost_the_same_shrink_alike() -> None:
+    branches = Branches(nn.Conv2d(3, 16, 3), nn.Conv2d(3, 16, 3))
+    model = priced(Example(randomize(nn.Sequential(branches, Mean(), nn.Linear(32, 3)), 0), torch.ones(1, 3, 8, 8)))
+    for percent in range(20, 100):
+        projection = Projection(model, [Budget.parse(f"params<={percent}%")])
+        left, right = projection.project(model.space.full)
+        assert abs(left - right) <= 1
+        wide, narrow = projection.project(np.array([15, 5]))
+        assert abs(wide / 15 - narrow / 5) <= 1 / 5
 
 
 def test_the_tighter_of_two_budgets_on_one_metric_counts(resnet: CostModel) -> None:

@@ -10,6 +10,9 @@ import numpy as np
 from automc.costs import Projection
 from automc.search_spaces import Policy, SearchSpace
 
+ATTEMPTS = 20
+"""How often an agent tries for a policy that it has not learned yet."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -53,20 +56,30 @@ class Agent(ABC):
     def __init__(self, problem: Problem, seed: int) -> None:
         self.problem, self.seed = problem, seed
         self.proposed = 0
+        self.learned: set[Policy] = set()
 
     def propose(self) -> Policy | None:
-        """Returns the next policy to evaluate, or None when there is nothing left to propose."""
-        policy = self._propose(self.proposed)
+        """Returns the next policy to evaluate, or None when there is nothing left to propose.
+
+        One that was learned before is proposed again only where many attempts at another have failed: projection
+        maps many a sample to the same policy.
+        """
+        policy = None
+        for attempt in range(ATTEMPTS):
+            policy = self._propose(self.proposed, attempt)
+            if policy is None or policy not in self.learned:
+                break
         self.proposed += 1
         return policy
 
     @abstractmethod
-    def _propose(self, number: int) -> Policy | None:
-        """Returns proposal ``number``, counted from 0."""
+    def _propose(self, number: int, attempt: int) -> Policy | None:
+        """Returns proposal ``number``, counted from 0; ``attempt`` counts those that were known already."""
 
-    def learn(self, policy: Policy, score: float) -> None:  # noqa: B027 - learning nothing is allowed
+    def learn(self, policy: Policy, score: float) -> None:
         """Takes note of a score."""
+        self.learned.add(policy)
 
-    def generator(self, number: int) -> np.random.Generator:
-        """Returns the random numbers for one proposal, the same however the proposals before it came about."""
-        return np.random.default_rng([self.seed, number])
+    def generator(self, number: int, attempt: int) -> np.random.Generator:
+        """Returns the random numbers for one attempt, the same however the proposals before it came about."""
+        return np.random.default_rng([self.seed, number, attempt])

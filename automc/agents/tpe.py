@@ -7,7 +7,7 @@ import optuna
 from optuna.distributions import IntDistribution
 from optuna.trial import TrialState, create_trial
 
-from automc.agents._base import Agent, Problem
+from automc.agents._base import ATTEMPTS, Agent, Problem
 from automc.search_spaces import Policy
 
 
@@ -23,10 +23,13 @@ class TPE(Agent):
         self._distributions = {axis.name: IntDistribution(0, len(axis.options) - 1) for axis in problem.space.axes}
         self._study = optuna.create_study(direction="maximize" if problem.higher_is_better else "minimize")
 
-    def _propose(self, number: int) -> Policy | None:
-        if number == 0:
+    def _propose(self, number: int, attempt: int) -> Policy | None:
+        if number == attempt == 0:
             return self.problem.uniform()
-        seed = int(self.generator(number).integers(2**31))
+        generator = self.generator(number, attempt)
+        if attempt >= ATTEMPTS // 2:  # its samples lead to known policies only: explore
+            return self.problem.policy(self.problem.space.sample(generator, 1)[0])
+        seed = int(generator.integers(2**31))
         self._study.sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True)
         trial = self._study.ask(dict(self._distributions))
         self._study.tell(trial, state=TrialState.FAIL)  # only its sample is of use: what is learned was projected
@@ -34,6 +37,7 @@ class TPE(Agent):
 
     def learn(self, policy: Policy, score: float) -> None:
         """Adds a finished trial."""
+        super().learn(policy, score)
         index = self.problem.space.encode(policy).tolist()
         params = dict(zip(self._distributions, index, strict=True))
         self._study.add_trial(create_trial(params=params, distributions=dict(self._distributions), value=score))

@@ -9,5 +9,5 @@ from automc.search_spaces import Policy
 class Uniform(Agent):
     """Proposes one policy: every width scaled down alike until the budgets are kept."""
 
-    def _propose(self, number: int) -> Policy | None:
+    def _propose(self, number: int, attempt: int) -> Policy | None:
         return self.problem.uniform() if number == 0 else None

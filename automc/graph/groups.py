@@ -20,7 +20,7 @@ from torch.utils import _pytree as pytree
 
 from automc.errors import TraceError
 from automc.graph.ops import Op, record
-from automc.tasks import Inputs
+from automc.tasks import Inputs, call
 
 TOLERANCE = 1e-5
 """Largest difference of outputs that a probe forgives, relative to the largest output or 1, whichever is larger."""
@@ -180,20 +180,32 @@ def probe(model: nn.Module, inputs: Inputs, outputs: Any, group: Group) -> Probe
     if [leaf.shape for leaf in _tensors(after)] != [leaf.shape for leaf in _tensors(outputs)]:
         return Probe("its channels are the network's output")
     zero_channels(zeroed, group, removed)
-    expected = record(zeroed, inputs)[1]
-    difference = largest_difference(after, expected)
+    readers = [member.module for member in group.members if member.role == "in"]
+    difference = largest_difference(_heard(pruned, readers, inputs), _heard(zeroed, readers, inputs))
     if not difference <= TOLERANCE:
         return Probe(f"removing its channels is not the same as zeroing them: outputs differ by {difference:.2g}")
     return Probe(None, len(removed), pruned, tuple(ops))
 
 
+def _heard(model: nn.Module, readers: Iterable[str], inputs: Inputs) -> list[Tensor]:
+    """Returns what a network puts out, and what these layers of it do: a later ReLU may hide a difference in them."""
+    heard: list[Tensor] = []
+
+    def listen(module: nn.Module, args: Any, output: Any) -> None:
+        heard.extend(tensor.clone() for tensor in _tensors(output))  # cloned: what follows may work in place
+
+    handles = [model.get_submodule(name).register_forward_hook(listen) for name in readers]
+    heard.extend(_tensors(call(model, inputs)))
+    for handle in handles:
+        handle.remove()
+    return heard
+
+
 def largest_difference(one: Any, other: Any) -> float:
-    """Returns the largest difference of two outputs, relative to the largest value or 1."""
-    worst = 0.0
-    for a, b in zip(_tensors(one), _tensors(other), strict=True):
-        if a.numel():
-            worst = max(worst, ((a - b).abs().max() / b.abs().max().clamp(min=1)).item())
-    return worst
+    """Returns the largest difference of two outputs, relative to the largest value or 1; NaN where there is one."""
+    pairs = [(a, b) for a, b in zip(_tensors(one), _tensors(other), strict=True) if a.shape == b.shape and a.numel()]
+    differences = [(a - b).abs().max() / b.abs().max().clamp(min=1) for a, b in pairs]
+    return torch.stack(differences).max().item() if differences else 0.0
 
 
 def _tensors(outputs: Any) -> list[Tensor]:

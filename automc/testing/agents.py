@@ -53,6 +53,11 @@ class AgentSuite(ABC):
         """The seed decides."""
         assert self.run(self.make(problem, 3)) == self.run(self.make(problem, 3))
 
+    def test_does_not_repeat_what_it_learned(self, problem: Problem) -> None:
+        """An evaluation is not spent on a policy whose score is known."""
+        policies = self.run(self.make(problem, 4))
+        assert len(set(policies)) == len(policies)
+
     @pytest.mark.parametrize("budgets", [("macs<=40%",), ("params<=30%", "macs<=60%"), ("size<=40KB",)])
     def test_every_proposal_keeps_the_budgets(self, budgets: Sequence[str]) -> None:
         """No proposal is over any budget, exactly."""
