@@ -147,6 +147,18 @@ def test_a_coupling_with_wrong_indices_is_frozen() -> None:
     assert "not the same as zeroing" in frozen(graph)["0"]
 
 
+@pytest.mark.parametrize("right", range(2, 9))
+def test_a_flattened_concatenation_is_frozen_or_right(right: int) -> None:
+    branches = Branches(nn.Conv2d(1, 2, 1), nn.Conv2d(1, right, 1))  # torch-pruning gets some of these wrong
+    model = randomize(nn.Sequential(branches, nn.Flatten(), nn.Linear((2 + right) * 25, 3)), seed=0)
+    example = Example(model, torch.ones(1, 1, 5, 5))
+    graph = build_graph(*example)
+    assert len(graph.groups) >= 2
+    for group in graph.prunable:
+        for channel in range(group.channels):
+            assert difference(example, graph, {group.name: [channel]}) <= 1e-5
+
+
 def test_a_wrong_coupling_is_found_even_where_no_output_shows_it() -> None:
     silent = nn.Linear(6, 4)
     layers = [nn.Conv2d(2, 8, 3), nn.ReLU(), Shuffled(), nn.Conv2d(8, 6, 3), Mean(), silent, nn.ReLU()]

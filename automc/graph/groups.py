@@ -175,11 +175,11 @@ def probe(model: nn.Module, inputs: Inputs, outputs: Any, group: Group) -> Probe
     try:
         remove_channels(pruned, [group], {group.name: removed})
         ops, after = record(pruned, inputs)
+        zero_channels(zeroed, group, removed)
     except Exception as error:
         return Probe(f"the network does not run without some of its channels: {first_line(error)}")
     if [leaf.shape for leaf in _tensors(after)] != [leaf.shape for leaf in _tensors(outputs)]:
         return Probe("its channels are the network's output")
-    zero_channels(zeroed, group, removed)
     readers = [member.module for member in group.members if member.role == "in"]
     difference = largest_difference(_heard(pruned, readers, inputs), _heard(zeroed, readers, inputs))
     if not difference <= TOLERANCE:
