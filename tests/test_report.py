@@ -1,6 +1,7 @@
 """The report says everything that a result holds, as one page that loads nothing, and as a table in a terminal."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,11 @@ from rich.console import Console
 
 from automc.campaigns.plots import front, pareto, progress, summary
 from automc.campaigns.report import render_html, unit_lines
-from automc.campaigns.result import Costs, Evaluated, Measured, Row, SearchResult, TableInfo, Unit
+from automc.campaigns.result import Evaluated, Row, SearchResult, TableInfo, Unit
 from automc.campaigns.table import comparison, improved, render_table
+from automc.costs import Cost
 from automc.costs.units import format_cost
-from automc.latency_tables import Device
+from automc.latency_tables import Device, Timing
 
 FULL_MACS, FULL_PARAMS, FULL_BYTES, FULL_US = 40.8e6, 272_474.0, 1_095_336.0, 1834.0
 VERDICT = (
@@ -50,8 +52,8 @@ def make_policy(units: list[Unit], share: float, spread: float, generator: np.ra
     return policy
 
 
-def make_costs(share: float, latency: bool = True) -> Costs:
-    return Costs(
+def make_costs(share: float, latency: bool = True) -> Cost:
+    return Cost(
         macs=share * FULL_MACS,
         params=round(share * FULL_PARAMS),
         size=round(share * FULL_BYTES),
@@ -68,7 +70,7 @@ def make_row(name: str, agent: str | None, policy: Choices | None, share: float,
         agent=agent,
         policy=policy,
         predicted=make_costs(share),
-        measured=Measured(
+        measured=Timing(
             us=us, low=0.991 * us, high=1.016 * us,
             ratio=ratio, ratio_low=(1 - spread) * ratio, ratio_high=(1 + spread) * ratio, runs=2400,
         ),
@@ -145,9 +147,8 @@ def make_evaluation(agent: str, number: int, policy: Choices, share: float, scor
 
 
 def without_latency(result: SearchResult) -> SearchResult:
-    missing = {"latency": None}
-    rows = [r.model_copy(update={"predicted": r.predicted.model_copy(update=missing)}) for r in result.rows]
-    done = [e.model_copy(update={"predicted": e.predicted.model_copy(update=missing)}) for e in result.evaluations]
+    rows = [r.model_copy(update={"predicted": replace(r.predicted, latency=None)}) for r in result.rows]
+    done = [e.model_copy(update={"predicted": replace(e.predicted, latency=None)}) for e in result.evaluations]
     changes = {"table": None, "table_missing": "the device cannot profile operators", "rows": rows, "evaluations": done}
     return result.model_copy(update={**changes, "budgets": ["macs<=55%"], "limits": {"macs": 0.55 * FULL_MACS}})
 

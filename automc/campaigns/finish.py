@@ -17,11 +17,10 @@ from automc import files, progress
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.finalists import Finalist, Finals
 from automc.campaigns.report import render_html
-from automc.campaigns.result import Costs, Measured, Row, SearchResult
+from automc.campaigns.result import Row, SearchResult
 from automc.campaigns.search import Search
 from automc.campaigns.setup import set_up
 from automc.campaigns.verdict import claims, verdict
-from automc.latency_tables import Timing
 from automc.recipes import Figures, Recipe, export_program, save_recipe, save_weights, weights_digest
 from automc.recipes.deployed import deployed_score
 from automc.tasks import call
@@ -126,13 +125,12 @@ def _best(search: Search, finals: Finals, chosen: dict[str, Finalist]) -> Finali
 def _original(search: Search, finals: Finals) -> Row:
     setup = search.setup
     assert finals.original_timing is not None
-    cost = setup.costs.cost(setup.space.decode(setup.space.full))
     return Row(
         name="original",
         agent=None,
         policy=None,
-        predicted=Costs(macs=cost.macs, params=cost.params, size=cost.size, latency=cost.latency),
-        measured=_measured(finals.original_timing),
+        predicted=setup.costs.cost(setup.space.decode(setup.space.full)),
+        measured=finals.original_timing,
         file_size=finals.original.stat().st_size,
         search_score=search.evaluator.score(setup.subject.model),
         test_score=_test_score(search, finals.original),
@@ -147,7 +145,7 @@ def _row(name: str, finalist: Finalist, search: Search, finals: Finals) -> Row:
         agent=finalist.done.agent,
         policy=finalist.done.policy,
         predicted=finalist.done.predicted,
-        measured=_measured(finalist.timing),
+        measured=finalist.timing,
         file_size=finalist.file.stat().st_size,
         search_score=finalist.done.score,
         test_score=_test_score(search, finalist.file),
@@ -160,10 +158,6 @@ def _test_score(search: Search, file: Path) -> float:
     with torch.no_grad():
         outputs = call(subject.model, subject.inputs)
     return deployed_score(file, subject.task, "test", outputs, subject.device)
-
-
-def _measured(timing: Timing) -> Measured:
-    return Measured.model_validate(timing, from_attributes=True)
 
 
 def _figures(row: Row) -> Figures:

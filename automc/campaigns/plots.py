@@ -8,7 +8,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from automc.agents.registry import CONTROLS
-from automc.campaigns.result import Costs, Evaluated, SearchResult
+from automc.campaigns.result import Evaluated, SearchResult
+from automc.costs import Cost
 from automc.costs.units import format_cost, number, scale
 from automc.tasks.metrics import format_score, in_percent
 
@@ -205,7 +206,7 @@ def _hover(result: SearchResult, item: Evaluated) -> str:
     return "<br>".join([*lines, *map(escape, summary(result, item.policy))])
 
 
-def _cost(costs: Costs, kind: str) -> float:
+def _cost(costs: Cost, kind: str) -> float:
     return costs.macs if kind == "macs" else costs.latency or 0.0
 
 

@@ -6,42 +6,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from automc.latency_tables import Device
+from automc.costs import Cost
+from automc.latency_tables import Device, Timing
 
 
 class _Plain(BaseModel):
     model_config = ConfigDict(extra="forbid")
-
-
-class Costs(_Plain):
-    """Predicted costs; latency in microseconds, size in bytes; None where there is no latency table."""
-
-    macs: float
-    params: float
-    size: float
-    latency: float | None = None
-
-
-class Measured(_Plain):
-    """Latency of an exported model in the serving runtime, interleaved with the original.
-
-    Attributes:
-        us: median, microseconds.
-        low: first quartile.
-        high: third quartile.
-        ratio: median, over interleaved passes, of its latency divided by the original's.
-        ratio_low: first quartile of these.
-        ratio_high: third quartile of these.
-        runs: timed inferences.
-    """
-
-    us: float
-    low: float
-    high: float
-    ratio: float
-    ratio_low: float
-    ratio_high: float
-    runs: int
 
 
 class Unit(_Plain):
@@ -79,7 +49,7 @@ class Evaluated(_Plain):
     number: int
     policy: dict[str, dict[str, Any]]
     score: float
-    predicted: Costs
+    predicted: Cost
     seconds: float
     extra: bool = False
 
@@ -102,8 +72,8 @@ class Row(_Plain):
     name: str
     agent: str | None
     policy: dict[str, dict[str, Any]] | None
-    predicted: Costs
-    measured: Measured
+    predicted: Cost
+    measured: Timing
     file_size: int
     search_score: float
     test_score: float

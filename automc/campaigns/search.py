@@ -7,7 +7,7 @@ from pathlib import Path
 from automc import progress
 from automc.agents import CONTROLS, Problem, make_agent
 from automc.campaigns.config import SearchConfig
-from automc.campaigns.result import Costs, Evaluated
+from automc.campaigns.result import Evaluated
 from automc.campaigns.setup import Setup
 from automc.evaluation import Evaluator
 from automc.search_spaces import Policy
@@ -47,13 +47,12 @@ class Search:
     def evaluate(self, policy: Policy, agent: str, number: int, extra: bool = False) -> Evaluated:
         """Scores a policy and notes it down."""
         evaluation = self.evaluator.evaluate(policy)
-        cost = self.setup.costs.cost(policy)
         done = Evaluated(
             agent=agent,
             number=number,
             policy=policy.to_dict(),
             score=evaluation.score,
-            predicted=Costs(macs=cost.macs, params=cost.params, size=cost.size, latency=cost.latency),
+            predicted=self.setup.costs.cost(policy),
             seconds=evaluation.seconds,
             extra=extra,
         )
