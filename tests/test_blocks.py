@@ -52,6 +52,20 @@ def test_a_concatenation_is_no_block() -> None:
     assert names(model, torch.ones(1, 3, 8, 8)) == []
 
 
+def test_a_layer_that_sees_zeros_only_is_no_block() -> None:
+    silent = nn.Linear(4, 3)
+    model = randomize(nn.Sequential(nn.Conv2d(3, 4, 3), Mean(), silent, nn.ReLU(), nn.Linear(3, 3)), seed=0)
+    with torch.no_grad():
+        silent.bias.fill_(-100)
+    assert names(model, torch.ones(1, 3, 8, 8)) == []
+
+
+def test_what_passes_only_some_of_its_input_is_no_block() -> None:
+    signed = Residual(nn.Conv2d(4, 4, 3, padding=1), nn.Identity(), nn.ReLU())
+    model = randomize(nn.Sequential(nn.Conv2d(3, 4, 3), signed, Mean(), nn.Linear(4, 3)), seed=0)
+    assert names(model, torch.ones(1, 3, 8, 8)) == []
+
+
 def test_of_nested_blocks_the_innermost_are_found() -> None:
     inner = [Residual(nn.Conv2d(4, 4, 3, padding=1), nn.Identity(), nn.Identity()) for _ in range(2)]
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(*inner), Mean(), nn.Linear(4, 3))

@@ -36,6 +36,11 @@ class Projection:
         for budget in budgets:
             limit = budget.limit(float(full[budget.metric][0]))
             self.limits[budget.metric] = min(limit, self.limits.get(budget.metric, np.inf))
+        # (A, most options) the options themselves, so that widths are scaled as channels; infinite where there is none
+        axes = model.space.axes
+        self._values = np.full((len(axes), max(len(axis.options) for axis in axes)), np.inf)
+        for row, axis in zip(self._values, axes, strict=True):
+            row[: len(axis.options)] = axis.options
         self._fallbacks = [cheapest(model, metric) for metric in self.limits]
         if self.limits and not self.fits(np.stack(self._fallbacks)).any():
             texts = " and ".join(budget.text for budget in budgets)
@@ -64,14 +69,17 @@ class Projection:
         return start
 
     def _scale(self, index: np.ndarray) -> np.ndarray | None:
-        width = ~self.model.space.is_depth
-        factors = np.linspace(1, 0, _STEPS + 1)[:, None]
-        candidates = np.where(width, np.floor(index * factors).astype(np.int64), index)
+        """Scales all widths by the largest factor that fits; None where even the smallest widths do not."""
+        wanted = self._values[np.arange(len(index)), index]
+        targets = wanted * np.linspace(1, 0, _STEPS + 1)[:, None]
+        # the largest option that is not above the target, or the smallest option
+        scaled = np.maximum((self._values <= targets[:, :, None] + 1e-9).sum(axis=2) - 1, 0)
+        candidates = np.where(self.model.space.is_depth, index, scaled)
         fits = np.flatnonzero(self.fits(candidates))
         return candidates[fits[0]] if len(fits) else None
 
     def _fill(self, index: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        """Raises the width that is furthest below what was asked, while that fits."""
+        """Raises widths step by step towards what was asked, while they fit, always the one that then is lowest."""
         index = self.model.space.canonical(index)
         while len(below := np.flatnonzero(index < wanted)):
             candidates = np.repeat(index[None], len(below), axis=0)
@@ -79,8 +87,8 @@ class Projection:
             fits = self.fits(candidates)
             if not fits.any():
                 break
-            share = np.where(fits, index[below] / wanted[below], np.inf)
-            index = candidates[share.argmin()]
+            share = self._values[below, index[below] + 1] / self._values[below, wanted[below]]
+            index = candidates[np.where(fits, share, np.inf).argmin()]
         return index
 
     def _excess(self, indices: np.ndarray) -> np.ndarray:

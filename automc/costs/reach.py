@@ -15,9 +15,15 @@ from automc.errors import BudgetError
 def cheapest(model: CostModel, metric: str) -> np.ndarray:
     """Returns option numbers (A,) of a policy from which no single change lowers the metric any further.
 
-    For all but latency that is the cheapest there is; latency can rise when a width falls, so ends are not enough.
+    For all but latency that is the cheapest there is. Latency can rise when a width falls, so the ends are not enough;
+    what is returned is never slower than the original.
     """
-    best = np.zeros(len(model.space.axes), dtype=np.int64)
+    found = np.stack([_descend(model, metric, start) for start in (np.zeros_like(model.space.full), model.space.full)])
+    return model.space.canonical(found[model.prices(found)[metric].argmin()])
+
+
+def _descend(model: CostModel, metric: str, start: np.ndarray) -> np.ndarray:
+    best = start
     price = model.prices(best[None])[metric][0]
     improved = True
     while improved:
@@ -28,7 +34,7 @@ def cheapest(model: CostModel, metric: str) -> np.ndarray:
             prices = model.prices(candidates)[metric]
             if prices.min() < price:
                 best, price, improved = candidates[prices.argmin()], prices.min(), True
-    return model.space.canonical(best)
+    return best
 
 
 def check_reachable(model: CostModel, budgets: list[Budget]) -> None:

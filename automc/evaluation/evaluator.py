@@ -29,7 +29,7 @@ class Fidelity(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     search_images: int | None = Field(default=None, ge=1)
-    calibration_images: int = Field(default=256, ge=1)
+    calibration_images: int = Field(default=512, ge=1)
 
 
 @dataclass(frozen=True)
