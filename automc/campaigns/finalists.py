@@ -12,12 +12,13 @@ from automc.campaigns.result import Evaluated
 from automc.campaigns.search import Search
 from automc.compression import Compressed
 from automc.costs import Projection
+from automc.errors import BudgetError
 from automc.latency_tables import Timing, time_models
 from automc.recipes.deployed import feeds
 from automc.recipes.export import export_onnx
 from automc.search_spaces import Policy
 
-_ROUNDS = 3
+_ROUNDS = 4  # the first, and three that are tighter
 _CONTROL_FINALISTS = 3
 _MARGIN = 0.99  # a budget corrected by what was measured is aimed at a little below
 
@@ -43,7 +44,7 @@ class Finals:
     """Measures the best policies of each agent and chooses one for each.
 
     Where all finalists of an agent are measured over a latency budget, the budget is tightened by how much they
-    were over, the finalists are projected onto that, evaluated and measured anew, up to three times.
+    were over, the finalists are projected onto that, evaluated and measured anew, up to three times, each time tighter.
 
     Args:
         search: the finished search.
@@ -59,23 +60,26 @@ class Finals:
         self.original_timing: Timing | None = None
         self._exported: dict[Policy, tuple[Compressed, Path]] = {}
         self._measured: dict[Policy, Timing] = {}
+        self._share: dict[str, float] = {}  # of the latency budgets, that an agent's policies are projected onto
 
     def choose(self) -> dict[str, Finalist]:
-        """Returns, for each agent, the best scored policy that keeps the budgets as measured, or the nearest to it."""
+        """Returns, for each agent, the best scored policy that keeps the budgets as measured, or the nearest to it.
+
+        All that are returned were measured in the same run, the last.
+        """
         agents = dict.fromkeys((*CONTROLS, self._search.config.agent))
         fields = {agent: self._search.ranked(agent)[: self._places(agent)] for agent in agents}
-        chosen: dict[str, Finalist] = {}
-        for round_ in range(_ROUNDS + 1):
+        for _ in range(_ROUNDS):
             self._measure([done for field in fields.values() for done in field])
-            for agent, field in fields.items():
-                finalists = [self._finalist(done) for done in field]
-                fitting = [finalist for finalist in finalists if self._excess(finalist.timing, cautious=True) <= 1]
-                pool = fitting[:1] or sorted(finalists, key=lambda finalist: self._excess(finalist.timing))[:1]
-                chosen[agent] = pool[0]
-            over = [agent for agent in agents if self._excess(chosen[agent].timing, cautious=True) > 1]
-            if not over or round_ == _ROUNDS:
+            chosen = {agent: self._first_that_fits(field) for agent, field in fields.items()}
+            tighter = {
+                agent: self._tightened(agent, fields[agent])
+                for agent, finalist in chosen.items()
+                if self._excess(finalist.timing, cautious=True) > 1
+            }
+            if not any(tighter.values()):
                 break
-            fields = {agent: self._tightened(agent, fields[agent]) for agent in over}
+            fields = {agent: tighter.get(agent) or [finalist.done] for agent, finalist in chosen.items()}
         return chosen
 
     def keeps_budget(self, timing: Timing) -> bool:
@@ -83,9 +87,13 @@ class Finals:
         return self._excess(timing) <= 1
 
     def _places(self, agent: str) -> int:
-        return min(_CONTROL_FINALISTS, self._search.config.finalists) if agent in CONTROLS else (
-            self._search.config.finalists
-        )  # fmt: skip
+        places = self._search.config.finalists
+        return min(_CONTROL_FINALISTS, places) if agent in CONTROLS else places
+
+    def _first_that_fits(self, field: list[Evaluated]) -> Finalist:
+        finalists = [self._finalist(done) for done in field]
+        fitting = [finalist for finalist in finalists if self._excess(finalist.timing, cautious=True) <= 1]
+        return (fitting or sorted(finalists, key=lambda finalist: self._excess(finalist.timing)))[0]
 
     def _excess(self, timing: Timing, cautious: bool = False) -> float:
         """Returns by what factor a latency is over budget; cautious takes the upper quartile, not the median."""
@@ -94,10 +102,15 @@ class Finals:
         return max(((relative if b.relative else absolute) / b.value for b in budgets), default=0.0)
 
     def _tightened(self, agent: str, field: list[Evaluated]) -> list[Evaluated]:
-        factor = _MARGIN / min(self._excess(self._finalist(done).timing, cautious=True) for done in field)
-        budgets = [b.tightened(factor) if b.metric == "latency" else b for b in self._search.config.budgets]
-        progress.say(f"{agent}: measured over the budget; trying again at {100 * factor:.1f}% of it")
-        projection = Projection(self._search.setup.costs, budgets)
+        """Projects an agent's finalists onto tighter latency budgets; returns none if these cannot be reached."""
+        over = min(self._excess(self._finalist(done).timing, cautious=True) for done in field)
+        share = self._share[agent] = self._share.get(agent, 1.0) * _MARGIN / over
+        budgets = [b.tightened(share) if b.metric == "latency" else b for b in self._search.config.budgets]
+        try:
+            projection = Projection(self._search.setup.costs, budgets)
+        except BudgetError:
+            return []
+        progress.say(f"{agent}: measured over the budget; trying again at {100 * share:.1f}% of it")
         space = self._search.setup.space
         policies = dict.fromkeys(
             space.decode(projection.project(space.encode(Policy.from_dict(done.policy)))) for done in field
@@ -108,18 +121,16 @@ class Finals:
 
     def _measure(self, field: Iterable[Evaluated]) -> None:
         policies = list(dict.fromkeys(Policy.from_dict(done.policy) for done in field))
-        policies = [policy for policy in policies if policy not in self._measured]
-        for policy in progress.track(policies, "Exporting finalists"):
+        new = [policy for policy in policies if policy not in self._exported]
+        for policy in progress.track(new, "Exporting finalists"):
             file = self._folder / f"finalist{len(self._exported)}.onnx"
             compressed = self._search.evaluator.build(policy)
             export_onnx(compressed.model, self._inputs, file)
             self._exported[policy] = (compressed, file)
         models = [self.original, *(self._exported[policy][1] for policy in policies)]
-        timings = time_models(
-            self._device, models, [feeds(self._inputs)] * len(models), "Measuring original and finalists"
-        )
-        self.original_timing = timings[0]
-        self._measured |= dict(zip(policies, timings[1:], strict=True))
+        inputs = [feeds(self._inputs)] * len(models)
+        self.original_timing, *timings = time_models(self._device, models, inputs, "Measuring original and finalists")
+        self._measured |= dict(zip(policies, timings, strict=True))
 
     def _finalist(self, done: Evaluated) -> Finalist:
         policy = Policy.from_dict(done.policy)

@@ -49,7 +49,7 @@ def check_reachable(model: CostModel, budgets: list[Budget]) -> None:
         index = cheapest(model, budget.metric)
         smallest = model.prices(index[None])[budget.metric][0]
         if smallest > budget.limit(full):
-            share = math.ceil(1000 * smallest / full) / 10
+            share = min(math.ceil(1000 * smallest / full) / 10, 100)
             parts = list(model.breakdown(index, budget.metric).items())[:3]
             most = ", ".join(f"{name} {format_cost(budget.metric, value)}" for name, value in parts)
             raise BudgetError(
