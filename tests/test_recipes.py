@@ -117,7 +117,8 @@ def test_show_apply_export_and_verify(folder: Path, automc: Callable[..., tuple[
     assert answer["search_score"] == pytest.approx(answer["recorded_search_score"])
     for format, name in (("onnx", "new.onnx"), ("torch", "new.pt2")):
         assert automc("recipe", "export", recipe, "--task", TASK, "--format", format, "--out", folder / name)[0] == 0
-        code, output, errors = automc("recipe", "verify", recipe, folder / name, "--task", TASK, "--json")
+        trust = ["--trust"] if name.endswith(".pt2") else []
+        code, output, errors = automc("recipe", "verify", recipe, folder / name, "--task", TASK, "--json", *trust)
         assert code == 0, errors
         answer = yaml.safe_load(output)
         assert answer["passed"]
@@ -129,6 +130,14 @@ def test_commands_that_need_the_task_ask_for_it(made: Path, automc: Callable[...
         code, output, errors = automc("recipe", command, made / "recipe.yaml")
         assert (code, output) == (2, "")
         assert re.search("--task", errors.splitlines()[-1])
+
+
+def test_a_file_that_could_run_code_is_not_loaded_unasked(
+    made: Path, automc: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, output, errors = automc("recipe", "verify", made / "recipe.yaml", made / "model.pt2", "--task", TASK)
+    assert (code, output) == (2, "")
+    assert "--trust" in errors.splitlines()[-1]
 
 
 def test_verify_finds_a_file_that_is_not_what_the_recipe_says(

@@ -132,6 +132,16 @@ def test_the_same_seed_finds_the_same_policies_with_the_same_scores(
     assert searched(again) == searched(result)
 
 
+def test_a_model_with_named_inputs_goes_the_whole_way(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"task": "trained.py:Pairs", "budget": ("latency<=90%",), "evaluations": 2})
+    result = run_search(config, HERE, tmp_path / "out")
+    assert result.row("best").keeps_budget
+    session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx")
+    assert [item.name for item in session.get_inputs()] == ["left", "right"]
+    images = np.zeros((3, 1, 12, 12), dtype=np.float32)
+    assert session.run(None, {"left": images, "right": images})[0].shape == (3, 4)
+
+
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
 @pytest.mark.parametrize("after", ["Probing", "Measuring", "Searching: tpe", "Exporting"])
 def test_an_interrupted_search_leaves_nothing_half_written(tmp_path: Path, kill: signal.Signals, after: str) -> None:

@@ -34,6 +34,32 @@ class Blobs(Task):
             yield images[part], targets[part]
 
 
+class Pair(nn.Module):
+    """Takes two named images and looks at both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(1, 8, 3, padding=1)
+        self.conv, self.linear = nn.Conv2d(8, 16, 3), nn.Linear(16, 4)
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        x = torch.relu(self.left(left) + self.right(right))
+        return self.linear(torch.relu(self.conv(x)).mean((2, 3)))
+
+
+class Pairs(Blobs):
+    """The same with a dict of inputs: the image and its mirror."""
+
+    def model(self) -> nn.Module:
+        torch.manual_seed(self.seed)
+        return Pair().eval()
+
+    def batches(self, split: Split, n: int | None = None, seed: int = 0) -> Iterator[Batch]:
+        for images, targets in super().batches(split, n, seed):
+            assert isinstance(images, Tensor)
+            yield {"left": images, "right": images.flip(-1)}, targets
+
+
 def _data(split: Split) -> tuple[Tensor, Tensor]:
     number = ("train", "search", "test").index(split)
     generator = torch.Generator().manual_seed(number)

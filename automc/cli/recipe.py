@@ -113,14 +113,21 @@ def verify(
         Path | None, typer.Argument(help="The exported file.  [default: model.onnx beside the recipe]")
     ] = None,
     task: TaskOption = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Allow a .pt2 file: loading one can run code that is in it.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Run an exported file without AutoMC and check what the recipe says of it; exit code 3 if a claim is false."""
+    from automc.errors import RecipeError
     from automc.recipes import verify as check
+    from automc.recipes.export import FORMATS
     from automc.tasks.metrics import format_score
 
-    found, loaded, model = _rebuild(recipe, task)
     path = file or recipe.parent / "model.onnx"
+    if path.suffix == FORMATS["torch"] and not trust:
+        raise RecipeError(f"{path}: loading a .pt2 can run code that is in it; if you exported it yourself: --trust")
+    found, loaded, model = _rebuild(recipe, task)
     result = check(found, path, loaded, model)
     if as_json:
         print_json(result.model_dump() | {"passed": result.passed})
