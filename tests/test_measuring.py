@@ -192,6 +192,27 @@ def test_a_result_that_is_used_twice_is_not_fused() -> None:
     assert names(Twice(), 1, 3, 8, 8) == ["conv", "relu", "cat"]
 
 
+class Gated(nn.Module):
+    """Squeeze and excitation: each channel is multiplied by one number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.gate, self.linear = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.conv(x)
+        gate = self.gate(y.mean((2, 3), keepdim=True)).sigmoid()
+        return self.linear((gate * y).mean((2, 3)))
+
+
+def test_a_gate_can_be_interpolated_between_widths() -> None:
+    signatures = priced(Example(randomize(Gated(), 0), torch.ones(1, 3, 8, 8))).all_signatures(most=10**9)
+    gates = [signature for signature in signatures if signature.op == "mul"]
+    assert [gate.channels for gate in gates] == [(width,) for width in range(1, 9)]
+    assert len({gate.family for gate in gates}) == 1
+    assert gates[0].get("by") == (1, 1, 0, 0)
+
+
 def test_channels_and_geometry_are_in_the_signature() -> None:
     layers = [nn.Conv2d(3, 6, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(6, 6, 5, padding=2, groups=6)]
     graph = build_graph(randomize(nn.Sequential(*layers, Mean(), nn.Linear(6, 4)), 0), torch.ones(2, 3, 9, 8))

@@ -13,9 +13,10 @@ from torch import nn
 from automc.costs import Budget, CostModel, Projection, check_reachable
 from automc.costs.reach import cheapest
 from automc.errors import BudgetError
+from automc.latency_tables import Entry, LatencyTable, Overhead
 from automc.models import CifarResNet
 from automc.search_spaces import SpaceConfig
-from tests.networks import Branches, Example, Mean, networks, priced, randomize, with_random_table
+from tests.networks import Branches, Example, Mean, device, networks, priced, randomize, with_random_table
 
 METRICS = ("latency", "macs", "params", "size")
 seeds = st.integers(0, 2**16)
@@ -146,6 +147,20 @@ def test_what_the_original_costs_can_always_be_asked_for(example: Example, seed:
     model = with_random_table(priced(example), seed)
     projection = Projection(model, [Budget.parse(f"{metric}<=100%")])
     assert np.array_equal(projection.project(model.space.full), model.space.full)
+
+
+def test_where_narrow_is_slow_the_original_is_still_reachable() -> None:
+    layers = [nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3), Mean(), nn.Linear(4, 3)]
+    bare = priced(Example(randomize(nn.Sequential(*layers), 0), torch.ones(1, 3, 8, 8)))
+    table = LatencyTable(device(), Overhead(0.0, 0.0))
+    for signature in bare.all_signatures(most=10**9):
+        # a valley at the narrowest: from there, every single step up is slower
+        us = 1.0
+        if ("k", (3, 3)) in signature.rest:
+            us = 5.0 if signature.channels == (4, 4) else 10.0 if signature.channels == (1, 1) else 20.0
+        table.entries[signature] = Entry(us, us, us, runs=1)
+    model = CostModel(bare.graph, bare.space, table)
+    assert np.array_equal(cheapest(model, "latency"), model.space.full)
 
 
 @pytest.mark.parametrize("seed", range(3))
