@@ -14,6 +14,7 @@ from automc.graph import Group, ModelGraph
 from automc.graph.blocks import drop_blocks
 from automc.graph.groups import remove_channels
 from automc.search_spaces import Policy
+from automc.search_spaces.policy import FLOAT_BITS
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ def compress(model: nn.Module, graph: ModelGraph, policy: Policy, scores: Mappin
             raise ConfigError(f"the policy drops '{unit}', which is no droppable block of this model")
         if choice.keep is False:
             dropped.append(unit)
+        if not {choice.weight_bits, choice.activation_bits} <= {None, FLOAT_BITS}:
+            raise ConfigError(f"the policy quantizes '{unit}'; this version of AutoMC keeps layers in float32")
         if choice.channels is None:
             continue
         if unit not in groups:

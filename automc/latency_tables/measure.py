@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
+from automc.errors import RuntimeFailure
 from automc.latency_tables import micro
 from automc.latency_tables.child import Feeds, run_child
 from automc.latency_tables.device import Device
@@ -50,7 +51,12 @@ class Timing:
 
 
 def measure_entries(device: Device, signatures: Sequence[Signature]) -> dict[Signature, Entry]:
-    """Measures operators on this machine, all interleaved, in a process of its own."""
+    """Measures operators on this machine, all interleaved, in a process of its own.
+
+    Raises:
+        TableError: an operator cannot be measured.
+        RuntimeFailure: the runtime fails, or leaves an operator out.
+    """
     wanted = sorted(set(signatures))
     if not wanted:
         return {}
@@ -62,7 +68,7 @@ def measure_entries(device: Device, signatures: Sequence[Signature]) -> dict[Sig
             paths[-1].write_bytes(micro.side_by_side(batch))
         answer, _ = run_child(
             "profile",
-            f"Measuring {len(wanted)} operators",
+            f"Measuring operators ({len(wanted)})",
             len(paths) * _PASSES,
             models=[str(path) for path in paths],
             threads=device.threads,
@@ -73,8 +79,9 @@ def measure_entries(device: Device, signatures: Sequence[Signature]) -> dict[Sig
     entries = {}
     for batch, branches in zip(batches, answer, strict=True):
         for index, signature in enumerate(batch):
-            # an operator that the runtime optimizes away costs nothing
-            entries[signature] = _entry(branches.get(f"k{index}", [0.0] * (_RUNS * _PASSES)))
+            if f"k{index}" not in branches:
+                raise RuntimeFailure(f"{device.runtime} did not run operator '{signature}' as it was asked to")
+            entries[signature] = _entry(branches[f"k{index}"])
     return entries
 
 
