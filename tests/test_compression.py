@@ -297,5 +297,5 @@ def test_the_original_is_never_changed() -> None:
 def test_a_policy_that_quantizes_is_refused_rather_than_ignored() -> None:
     model, graph = CifarResNet(1).eval(), build_graph(CifarResNet(1), torch.randn(1, 3, 16, 16))
     policy = Policy({"layer1.0.conv1": Choice(channels=8, weight_bits=8, activation_bits=8)})
-    with pytest.raises(ConfigError, match="the policy quantizes 'layer1.0.conv1'"):
+    with pytest.raises(ConfigError, match=r"the policy quantizes 'layer1\.0\.conv1'"):
         compress(model, graph, policy, magnitudes(model, graph))
