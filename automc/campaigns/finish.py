@@ -61,6 +61,7 @@ def _finish(search: Search, staging: Path, start: float) -> SearchResult:
     rows = [_original(search, finals)]
     rows += [_row(name, chosen[name], search, finals) for name in ("uniform", "random")]
     rows.append(_row("best", best, search, finals))
+    said, brought = verdict(rows, config.agent, setup.subject.task)
     result = SearchResult(
         task=config.task,
         metric=setup.subject.task.metric,
@@ -74,7 +75,8 @@ def _finish(search: Search, staging: Path, start: float) -> SearchResult:
         rows=rows,
         evaluations=search.evaluations,
         units=setup.subject.units(),
-        verdict=verdict(rows, config.agent, setup.subject.task),
+        verdict=said,
+        brought=brought,
         claims=claims(search, rows),
         seed=config.seed,
         seconds=round(time.monotonic() - start, 1),

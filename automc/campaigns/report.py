@@ -11,7 +11,6 @@ from automc.campaigns import plots
 from automc.campaigns.result import Row, SearchResult, Unit
 from automc.campaigns.table import (
     comparison,
-    improved,
     prediction_error,
     signed,
     twin,
@@ -81,7 +80,6 @@ def render_html(result: SearchResult) -> str:
         result=result,
         budget=_budget(result),
         limits=[f"predicted {metric} at most {format_cost(metric, limit)}" for metric, limit in result.limits.items()],
-        improved=improved(result),
         tiles=_tiles(result),
         columns=comparison(result),
         twins={row.name: twin(result, row) for row in result.rows},

@@ -106,7 +106,8 @@ class SearchResult(_Plain):
         rows: the comparison: original, uniform, random, best.
         evaluations: all of them.
         units: all units of the network.
-        verdict: in one or two plain sentences, what the search brought.
+        verdict: in plain sentences, what the search brought.
+        brought: whether the verdict is that it brought something beyond its controls.
         claims: what was measured, and on what; what was only predicted.
         seed: of the search.
         seconds: how long it all took.
@@ -127,6 +128,7 @@ class SearchResult(_Plain):
     evaluations: list[Evaluated]
     units: list[Unit]
     verdict: str
+    brought: bool
     claims: list[str]
     seed: int
     seconds: float

@@ -75,20 +75,6 @@ def comparison(result: SearchResult) -> list[Column]:
     return [*columns, Column("Keeps budget", "", tuple(Cell("yes" if row.keeps_budget else "no") for row in rows))]
 
 
-def improved(result: SearchResult) -> bool:
-    """Says whether the agent's best keeps the budget and is ahead of the best control, on search images and on test."""
-    rows = {row.name: row for row in result.rows}
-    best, controls = rows["best"], [rows[name] for name in CONTROLS if name in rows]
-    if not best.keeps_budget or best.agent != result.agent or not controls:
-        return False
-    sign = 1 if result.higher_is_better else -1
-    control = max(controls, key=lambda row: (row.keeps_budget, sign * row.search_score))
-    ahead = (
-        sign * best.search_score > sign * control.search_score and sign * best.test_score > sign * control.test_score
-    )
-    return ahead and best.policy != control.policy
-
-
 def twin(result: SearchResult, row: Row) -> str | None:
     """Returns the control whose policy is also this row's, if there is one."""
     if row.policy is None or row.name in CONTROLS:
@@ -111,7 +97,7 @@ def render_table(result: SearchResult) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    good = improved(result)
+    good = result.brought
     colour = "green" if good else "yellow"
     table = Table(
         title=Text(f"{result.task}: {', '.join(result.budgets)}", style="bold"),
