@@ -18,6 +18,9 @@ import numpy as np  # noqa: E402
 _BRANCH = re.compile(r"k\d+(?=\.op)")  # a fused node is called "fused k3.op"
 
 
+_pool = []  # the size of the pool that all sessions share, once it was made
+
+
 def _load(path, threads, profile=None):
     """Returns a function from a dict of arrays to a list of arrays, and the session where there is one."""
     if path.endswith(".pt2"):
@@ -36,7 +39,14 @@ def _load(path, threads, profile=None):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    if threads == 1:
+        options.intra_op_num_threads = 1
+    else:
+        # one pool for all sessions: threads of a pool spin after each run and would slow the session whose turn is next
+        if not _pool:
+            onnxruntime.set_global_thread_pool_sizes(threads, 1)
+            _pool.append(threads)
+        options.use_per_session_threads = False
     options.log_severity_level = 3
     if profile:
         options.enable_profiling = True

@@ -93,7 +93,10 @@ def ensure_table(device: Device, signatures: Sequence[Signature]) -> tuple[Laten
     path = table_path(device)
     files.ensure_writable(path.parent)
     if path.exists():
-        table = open_table(path, device)
+        try:
+            table = open_table(path, device)
+        except TableError as error:
+            raise TableError(f"{error}. It is AutoMC's own: delete it and it will be measured anew") from None
         missing = [signature for signature in signatures if not table.covers(signature)]
         if missing:
             table = table.merged(measure_entries(device, missing))
