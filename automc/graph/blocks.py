@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from automc.graph.groups import TOLERANCE, largest_difference
 from automc.graph.ops import record
+from automc.graph.probe import TOLERANCE, largest_difference
 from automc.tasks import Inputs
 
 

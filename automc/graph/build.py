@@ -16,8 +16,9 @@ from torch.utils import _pytree as pytree
 from automc import progress
 from automc.errors import TraceError
 from automc.graph.blocks import Block, find_blocks
-from automc.graph.groups import Group, Probe, find_groups, first_line, probe
+from automc.graph.groups import Group, find_groups, first_line
 from automc.graph.ops import Op, record
+from automc.graph.probe import Probe, probe
 from automc.tasks import Inputs
 
 
