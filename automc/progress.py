@@ -20,8 +20,14 @@ def say(message: str) -> None:
 
 
 @contextmanager
-def bar(description: str, total: int) -> Iterator[Bar]:
-    """Shows a progress bar while its block runs; yields an object whose ``advance()`` moves it by one."""
+def bar(description: str, total: int, done: int = 0) -> Iterator[Bar]:
+    """Shows a progress bar while its block runs; yields an object whose ``advance()`` moves it by one.
+
+    Args:
+        description: what is being done.
+        total: how many steps there are.
+        done: how many of them were done before.
+    """
     progress = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -33,15 +39,15 @@ def bar(description: str, total: int) -> Iterator[Bar]:
         transient=False,
     )
     with progress:
-        yield Bar(progress, description, total)
+        yield Bar(progress, description, total, done)
 
 
 class Bar:
     """One line of progress."""
 
-    def __init__(self, progress: Progress, description: str, total: int) -> None:
+    def __init__(self, progress: Progress, description: str, total: int, done: int) -> None:
         self._progress = progress
-        self._task = progress.add_task(description, total=total)
+        self._task = progress.add_task(description, total=total, completed=done)
 
     def advance(self, note: str | None = None) -> None:
         """Moves on by one step; ``note`` replaces the description."""

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from automc.campaigns import SearchConfig, SearchResult, run_search
+from automc.campaigns.journal import FILE
 from automc.costs import Budget
 from automc.evaluation import Fidelity
 from automc.recipes import apply_recipe, load_recipe
@@ -24,9 +25,8 @@ from automc.tasks import example
 from tests.trained import Blobs
 
 HERE = Path(__file__).parent
-FILES = {
-    "model.onnx", "model.pt2", "model.safetensors", "original.onnx", "recipe.yaml", "report.html", "result.json"
-}  # fmt: skip
+EXPORTED = {"model.onnx", "model.pt2", "model.safetensors", "original.onnx"}
+FILES = {*EXPORTED, "recipe.yaml", "report.html", "result.json", FILE}
 CONFIG = SearchConfig(
     task="trained.py:Blobs",
     budget=("latency<=70%", "macs<=60%"),
@@ -47,7 +47,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[SearchResult, Path]
 
 def test_everything_is_written_and_nothing_else(found: tuple[SearchResult, Path]) -> None:
     result, out = found
-    assert {path.name for path in out.iterdir()} == FILES
+    assert {path.name for path in out.iterdir() if not path.name.startswith(".")} == FILES
     assert SearchResult.model_validate_json((out / "result.json").read_text()) == result
     assert html.escape(result.verdict, quote=False)[:40] in (out / "report.html").read_text()
 
@@ -165,7 +165,7 @@ def test_an_interrupted_search_leaves_nothing_half_written(tmp_path: Path, kill:
             process.kill()
         code = process.wait(60)
     out = tmp_path / "out"
-    left = [path for path in out.rglob("*") if path.is_file()] if out.exists() else []
+    left = [path for path in out.rglob("*") if path.is_file() and FILE not in path.name] if out.exists() else []
     assert not FILES & {path.name for path in left if path.parent == out}
     if kill == signal.SIGINT:
         assert code == 130

@@ -2,6 +2,7 @@
 
 from automc.campaigns.config import SearchConfig, load_config
 from automc.campaigns.finish import run_search
+from automc.campaigns.journal import unfinished
 from automc.campaigns.report import render_html
 from automc.campaigns.result import SearchResult
 from automc.campaigns.search import output_folder
@@ -20,4 +21,5 @@ __all__ = [
     "render_table",
     "run_search",
     "set_up",
+    "unfinished",
 ]

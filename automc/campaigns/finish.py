@@ -16,6 +16,7 @@ import automc
 from automc import files, progress
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.finalists import Finalist, Finals
+from automc.campaigns.journal import Journal
 from automc.campaigns.report import render_html
 from automc.campaigns.result import Row, SearchResult
 from automc.campaigns.search import Search
@@ -28,28 +29,37 @@ from automc.tasks import call
 RESULT, REPORT, RECIPE = "result.json", "report.html", "recipe.yaml"
 
 
-def run_search(config: SearchConfig, folder: Path, out: Path) -> SearchResult:
+def run_search(config: SearchConfig, folder: Path, out: Path, resume: bool = False) -> SearchResult:
     """Runs a search from its configuration to its files.
 
     Args:
         config: the search.
         folder: where relative paths of the configuration start.
         out: where ``report.html``, ``result.json``, ``recipe.yaml``, the recipe's weights, ``model.onnx``,
-            ``model.pt2`` and ``original.onnx`` go. They appear together at the end, or not at all.
+            ``model.pt2`` and ``original.onnx`` go. They appear together at the end, or not at all; the journal,
+            ``journal.db``, has every finished evaluation from the first on.
+        resume: go on with the search whose journal is in ``out``, if there is one.
 
     Raises:
-        AutoMCError: anything of it cannot be done; ``out`` has nothing new then.
+        AutoMCError: anything of it cannot be done; ``out`` has nothing new but the journal then.
     """
     start = time.monotonic()
     files.ensure_writable(out)
-    search = Search(config, set_up(config, folder))
-    search.run()
-    with tempfile.TemporaryDirectory(prefix=".automc-", dir=out) as name:
-        staging = Path(name)
-        result = _finish(search, staging, start)
-        for file in sorted(staging.iterdir()):
-            if not file.name.startswith("finalist"):
-                file.replace(out / file.name)
+    setup = set_up(config, folder)
+    about = config.model_dump(mode="json") | {"model": weights_digest(setup.subject.model)}
+    journal = Journal(out, about, resume)
+    try:
+        search = Search(config, setup, journal)
+        search.run()
+        with tempfile.TemporaryDirectory(prefix=".automc-", dir=out) as name:
+            staging = Path(name)
+            result = _finish(search, staging, start)
+            for file in sorted(staging.iterdir()):
+                if not file.name.startswith("finalist"):
+                    file.replace(out / file.name)
+        journal.finish()
+    finally:
+        journal.close()
     return result
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from automc import progress
-from automc.agents import CONTROLS, Problem, make_agent
+from automc.agents import CONTROLS, Agent, Problem, make_agent
 from automc.campaigns.config import SearchConfig
+from automc.campaigns.journal import Journal
 from automc.campaigns.result import Evaluated
 from automc.campaigns.setup import Setup
-from automc.evaluation import Evaluator
+from automc.evaluation import Evaluation, Evaluator
 from automc.search_spaces import Policy
 
 
@@ -19,10 +20,11 @@ class Search:
     Args:
         config: what was asked for.
         setup: what it stands on.
+        journal: where finished evaluations go, and come from when the search is resumed.
     """
 
-    def __init__(self, config: SearchConfig, setup: Setup) -> None:
-        self.config, self.setup = config, setup
+    def __init__(self, config: SearchConfig, setup: Setup, journal: Journal) -> None:
+        self.config, self.setup, self._journal = config, setup, journal
         subject = setup.subject
         self.evaluator = Evaluator(subject.task, subject.model, subject.graph, config.fidelity, config.seed)
         self.problem = Problem(setup.space, setup.projection, subject.task.higher_is_better)
@@ -33,9 +35,9 @@ class Search:
         for name in dict.fromkeys((*CONTROLS, self.config.agent)):
             agent = make_agent(name, self.problem, self.config.seed)
             total = 1 if name == "uniform" else self.config.evaluations
-            best: float | None = None
-            with progress.bar(f"Searching: {name}", total) as line:
-                for number in range(total):
+            best = self._recall(name, agent)
+            with progress.bar(f"Searching: {name}", total, done=agent.proposed) as line:
+                for number in range(agent.proposed, total):
                     policy = agent.propose()
                     if policy is None:
                         break
@@ -44,8 +46,21 @@ class Search:
                     best = done.score if best is None else self.better(best, done.score)
                     line.advance(f"Searching: {name}, best {best:.4g}")
 
+    def _recall(self, name: str, agent: Agent) -> float | None:
+        """Tells an agent what it had found before the search was resumed; returns the best score of that."""
+        best: float | None = None
+        for done in self._journal.evaluations(name):
+            policy = Policy.from_dict(done.policy)
+            self.evaluator.remember(Evaluation(policy, done.score, done.seconds))
+            if not done.extra:
+                self.evaluations.append(done)
+                agent.learn(policy, done.score)
+                agent.proposed += 1
+                best = done.score if best is None else self.better(best, done.score)
+        return best
+
     def evaluate(self, policy: Policy, agent: str, number: int, extra: bool = False) -> Evaluated:
-        """Scores a policy and notes it down."""
+        """Scores a policy and commits it to the journal."""
         evaluation = self.evaluator.evaluate(policy)
         done = Evaluated(
             agent=agent,
@@ -56,6 +71,7 @@ class Search:
             seconds=evaluation.seconds,
             extra=extra,
         )
+        self._journal.append(done)
         self.evaluations.append(done)
         return done
 

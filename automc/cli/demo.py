@@ -17,12 +17,12 @@ def demo(
     from automc import progress
 
     progress.say(f"Task {_TASK}, budget {_BUDGET} of the original's, agent {_AGENT}")
-    from automc.campaigns import SearchConfig, run_search
+    from automc.campaigns import SearchConfig, run_search, unfinished
     from automc.cli.recipe import verify
     from automc.cli.search import show
 
     config = SearchConfig(task=_TASK, budget=(_BUDGET,), agent=_AGENT, evaluations=60)
-    result = run_search(config, Path(), out)
+    result = run_search(config, Path(), out, resume=unfinished(out))
     progress.say("Verifying the exported file in a process that has no AutoMC")
     verify(out / "recipe.yaml")
     show(result, out)

@@ -16,14 +16,21 @@ if TYPE_CHECKING:
 def search(
     config: Annotated[Path, typer.Argument(help="The search's configuration, YAML.", metavar="CONFIG.yaml")],
     out: Annotated[Path | None, typer.Option(help="Folder to write to.  [default: runs/<name of CONFIG>]")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a search that was interrupted.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Search for the policy that keeps a budget with the least loss, and write recipe, model and report."""
-    from automc.campaigns import load_config, output_folder, run_search
+    from automc import progress
+    from automc.campaigns import load_config, output_folder, run_search, unfinished
 
     settings = load_config(config)
     folder = out or output_folder(config)
-    result = run_search(settings, config.parent, folder)
+    try:
+        result = run_search(settings, config.parent, folder, resume)
+    except KeyboardInterrupt:
+        if unfinished(folder):
+            progress.say("Finished evaluations are kept; go on with the same command and --resume")
+        raise
     if as_json:
         typer.echo(result.model_dump_json(indent=1))
     else:
