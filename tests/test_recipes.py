@@ -123,6 +123,7 @@ def test_show_apply_export_and_verify(folder: Path, automc: Callable[..., tuple[
         answer = yaml.safe_load(output)
         assert answer["passed"]
         assert answer["difference"] < 1e-4
+        assert (answer["same_device"] == "yes") == (format == "onnx")
 
 
 def test_commands_that_need_the_task_ask_for_it(made: Path, automc: Callable[..., tuple[int, str, str]]) -> None:
