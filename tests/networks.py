@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -177,3 +177,17 @@ def with_random_table(model: CostModel, seed: int) -> CostModel:
         us = float(rng.uniform(0.1, 50))
         table.entries[signature] = Entry(us, us, us, runs=1)
     return CostModel(model.graph, model.space, table)
+
+
+def state_of(model: nn.Module) -> dict[str, Any]:
+    """All that somebody could notice had changed in a network."""
+    modules = dict(model.named_modules())
+    return {
+        "training": {name: module.training for name, module in modules.items()},
+        "hooks": {name: (*module._forward_hooks, *module._forward_pre_hooks) for name, module in modules.items()},
+        "requires_grad": {name: parameter.requires_grad for name, parameter in model.named_parameters()},
+        "grad": {name: parameter.grad for name, parameter in model.named_parameters()},
+        "tensors": {name: tensor.data_ptr() for name, tensor in model.state_dict(keep_vars=True).items()},
+        "values": {name: tensor.tolist() for name, tensor in model.state_dict().items()},
+        "types": {name: type(module) for name, module in modules.items()},
+    }

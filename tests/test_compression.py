@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,7 +11,7 @@ from automc.errors import ConfigError
 from automc.graph import ModelGraph, build_graph
 from automc.models import CifarResNet
 from automc.search_spaces import Choice, Policy
-from tests.networks import Branches, Example, Mean, networks, randomize
+from tests.networks import Branches, Example, Mean, networks, randomize, state_of
 
 
 def smooth_images(n: int, channels: int = 3, size: int = 16, seed: int = 0) -> Tensor:
@@ -33,16 +31,6 @@ def halved(graph: ModelGraph) -> Policy:
 def everything(graph: ModelGraph) -> Policy:
     choices = {group.name: Choice(channels=group.channels) for group in graph.prunable}
     return Policy(choices | {block.name: Choice(keep=True) for block in graph.blocks})
-
-
-def state_of(model: nn.Module) -> dict[str, Any]:
-    modules = dict(model.named_modules())
-    return {
-        "training": {name: module.training for name, module in modules.items()},
-        "hooks": {name: (*module._forward_hooks, *module._forward_pre_hooks) for name, module in modules.items()},
-        "requires_grad": {name: parameter.requires_grad for name, parameter in model.named_parameters()},
-        "values": {name: tensor.tolist() for name, tensor in model.state_dict().items()},
-    }
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ from automc.compression import rebuild
 from automc.errors import TraceError
 from automc.graph import Group, ModelGraph, build_graph
 from automc.models import CifarResNet
-from tests.networks import Branches, Example, Mean, Residual, networks, randomize
+from tests.networks import Branches, Example, Mean, Residual, networks, randomize, state_of
 
 Removed = Mapping[str, Sequence[int]]
 
@@ -58,19 +57,6 @@ def some_channels(rng: random.Random, groups: Sequence[Group]) -> dict[str, list
 
 def frozen(graph: ModelGraph) -> dict[str, str]:
     return {group.name: group.frozen for group in graph.groups if group.frozen}
-
-
-def state_of(model: nn.Module) -> dict[str, Any]:
-    """All that somebody could notice had changed in a network."""
-    modules = dict(model.named_modules())
-    return {
-        "training": {name: module.training for name, module in modules.items()},
-        "hooks": {name: (*module._forward_hooks, *module._forward_pre_hooks) for name, module in modules.items()},
-        "requires_grad": {name: parameter.requires_grad for name, parameter in model.named_parameters()},
-        "grad": {name: parameter.grad for name, parameter in model.named_parameters()},
-        "tensors": {name: tensor.data_ptr() for name, tensor in model.state_dict(keep_vars=True).items()},
-        "types": {name: type(module) for name, module in modules.items()},
-    }
 
 
 @settings(max_examples=80)

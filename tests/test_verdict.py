@@ -20,7 +20,7 @@ class Counted(Task):
         self.examples = examples
 
     def model(self) -> nn.Module:
-        raise NotImplementedError
+        return nn.Identity()
 
     def batches(self, split: Split, n: int | None = None, seed: int = 0) -> Iterator[Batch]:
         yield torch.zeros(self.examples, 1), torch.zeros(self.examples)

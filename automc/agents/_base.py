@@ -28,6 +28,10 @@ class Problem:
     projection: Projection
     higher_is_better: bool = True
 
+    def merit(self, score: float) -> float:
+        """Returns the score, negated where lower is better: of two merits the larger is the better one."""
+        return score if self.higher_is_better else -score
+
     def policy(self, index: np.ndarray) -> Policy:
         """Returns the policy nearest to option numbers (A,) that keeps the budgets."""
         return self.space.decode(self.projection.project(index))

@@ -116,8 +116,7 @@ class Finals:
             space.decode(projection.project(space.encode(Policy.from_dict(done.policy)))) for done in field
         )
         done = [self._search.evaluate(policy, agent, field[0].number, extra=True) for policy in policies]
-        sign = -1 if self._search.problem.higher_is_better else 1
-        return sorted(done, key=lambda one: sign * one.score)
+        return sorted(done, key=lambda one: -self._search.problem.merit(one.score))
 
     def _measure(self, field: Iterable[Evaluated]) -> None:
         policies = list(dict.fromkeys(Policy.from_dict(done.policy) for done in field))

@@ -22,11 +22,9 @@ from automc.campaigns.result import Row, SearchResult
 from automc.campaigns.search import Search
 from automc.campaigns.setup import set_up
 from automc.campaigns.verdict import claims, verdict
-from automc.recipes import Figures, Recipe, export_program, save_recipe, save_weights, weights_digest
+from automc.recipes import Figures, Recipe, export_program, save_recipe, save_weights
 from automc.recipes.deployed import deployed_score
 from automc.tasks import call
-
-RESULT, REPORT, RECIPE = "result.json", "report.html", "recipe.yaml"
 
 
 def run_search(config: SearchConfig, folder: Path, out: Path, resume: bool = False) -> SearchResult:
@@ -46,8 +44,8 @@ def run_search(config: SearchConfig, folder: Path, out: Path, resume: bool = Fal
     start = time.monotonic()
     files.ensure_writable(out)
     setup = set_up(config, folder)
-    about = config.model_dump(mode="json") | {"model": weights_digest(setup.subject.model)}
-    journal = Journal(out, about, resume)
+    about = config.model_dump(mode="json") | {"model": setup.subject.digest}
+    journal = Journal(out, about, resume, setup.subject.task.higher_is_better)
     try:
         search = Search(config, setup, journal)
         search.run()
@@ -101,7 +99,7 @@ def _finish(search: Search, staging: Path, start: float) -> SearchResult:
         task=config.task,
         task_args=config.task_args,
         metric=result.metric,
-        model_digest=weights_digest(setup.subject.model),
+        model_digest=setup.subject.digest,
         policy=best.done.policy,
         kept=dict(best.compressed.kept),
         weights=weights,
@@ -115,9 +113,9 @@ def _finish(search: Search, staging: Path, start: float) -> SearchResult:
         created_at=result.created_at,
         versions=result.versions,
     )
-    save_recipe(recipe, staging / RECIPE)
-    files.write_text(staging / RESULT, result.model_dump_json(indent=1))
-    files.write_text(staging / REPORT, render_html(result))
+    save_recipe(recipe, staging / "recipe.yaml")
+    files.write_text(staging / "result.json", result.model_dump_json(indent=1))
+    files.write_text(staging / "report.html", render_html(result))
     return result
 
 
@@ -129,9 +127,8 @@ def versions() -> dict[str, str]:
 
 def _best(search: Search, finals: Finals, chosen: dict[str, Finalist]) -> Finalist:
     """Returns the best of all agents' choices that keeps the budget as measured; the asked agent wins a tie."""
-    sign = 1 if search.problem.higher_is_better else -1
     asked_first = [chosen[search.config.agent], *chosen.values()]
-    return max(asked_first, key=lambda one: (finals.keeps_budget(one.timing), sign * one.done.score))
+    return max(asked_first, key=lambda one: (finals.keeps_budget(one.timing), search.problem.merit(one.done.score)))
 
 
 def _original(search: Search, finals: Finals) -> Row:

@@ -16,6 +16,7 @@ from typing import Any
 
 import filelock
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from automc.campaigns.result import Evaluated
@@ -34,12 +35,14 @@ class Journal:
         about: what the search is: its configuration and what else decides about its scores, as plain data.
         resume: whether to go on with a journal that is there. Without it, the journal of a search that has ended is
             begun anew, and one that has not is refused.
+        higher_is_better: the direction of the studies, for Optuna's own tools.
 
     Raises:
         ConfigError: the journal is of another search, damaged, in use by another process, or not to be resumed.
     """
 
-    def __init__(self, folder: Path, about: dict[str, Any], resume: bool) -> None:
+    def __init__(self, folder: Path, about: dict[str, Any], resume: bool, higher_is_better: bool = True) -> None:
+        self._direction = StudyDirection.MAXIMIZE if higher_is_better else StudyDirection.MINIMIZE
         self._path = folder / FILE
         self._lock = filelock.FileLock(folder / f".{FILE}.lock")
         try:
@@ -104,7 +107,9 @@ class Journal:
 
     def _study(self, name: str) -> optuna.Study:
         if name not in self._studies:
-            self._studies[name] = optuna.create_study(storage=self._storage, study_name=name, load_if_exists=True)
+            self._studies[name] = optuna.create_study(
+                storage=self._storage, study_name=name, direction=self._direction, load_if_exists=True
+            )
         return self._studies[name]
 
     def _agents(self) -> list[str]:

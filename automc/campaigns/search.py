@@ -43,7 +43,7 @@ class Search:
                         break
                     done = self.evaluate(policy, name, number)
                     agent.learn(policy, done.score)
-                    best = done.score if best is None else self.better(best, done.score)
+                    best = self._best(best, done.score)
                     line.advance(f"Searching: {name}, best {best:.4g}")
 
     def _recall(self, name: str, agent: Agent) -> float | None:
@@ -56,7 +56,7 @@ class Search:
                 self.evaluations.append(done)
                 agent.learn(policy, done.score)
                 agent.proposed += 1
-                best = done.score if best is None else self.better(best, done.score)
+                best = self._best(best, done.score)
         return best
 
     def evaluate(self, policy: Policy, agent: str, number: int, extra: bool = False) -> Evaluated:
@@ -75,18 +75,16 @@ class Search:
         self.evaluations.append(done)
         return done
 
-    def better(self, one: float, other: float) -> float:
-        """Returns the better of two scores."""
-        return max(one, other) if self.problem.higher_is_better else min(one, other)
-
     def ranked(self, agent: str) -> list[Evaluated]:
         """Returns an agent's distinct policies, best score first, of equal ones the cheapest first."""
-        sign = -1 if self.problem.higher_is_better else 1
         own = sorted(
             (done for done in self.evaluations if done.agent == agent),
-            key=lambda done: (sign * done.score, done.predicted.latency or done.predicted.macs),
+            key=lambda done: (-self.problem.merit(done.score), done.predicted.latency or done.predicted.macs),
         )
         return list({Policy.from_dict(done.policy): done for done in reversed(own)}.values())[::-1]
+
+    def _best(self, best: float | None, score: float) -> float:
+        return score if best is None else max(best, score, key=self.problem.merit)
 
 
 def output_folder(config_path: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from torch import nn
@@ -14,6 +15,7 @@ from automc.costs import CostModel, Projection, check_reachable
 from automc.errors import AutoMCError, ConfigError, TableError, TaskError
 from automc.graph import ModelGraph, build_graph
 from automc.latency_tables import Device, LatencyTable, ensure_table, open_table, table_path
+from automc.recipes import weights_digest
 from automc.search_spaces import SearchSpace, build_space
 from automc.tasks import Inputs, Task, example, load_task
 
@@ -35,6 +37,11 @@ class Subject:
     inputs: Inputs
     device: Device
     graph: ModelGraph
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the network's weights."""
+        return weights_digest(self.model)
 
     def units(self) -> list[Unit]:
         """Returns all units of the network, in the order in which they run."""

@@ -8,6 +8,7 @@ from torch.utils import _pytree as pytree
 
 from automc.campaigns.result import Row
 from automc.campaigns.search import Search
+from automc.campaigns.table import prediction_error
 from automc.costs.units import format_cost
 from automc.tasks import Task
 from automc.tasks.metrics import format_score, in_percent
@@ -76,7 +77,7 @@ def claims(search: Search, rows: list[Row]) -> list[str]:
         "MACs, parameters and bytes count every layer and equal those of the built models.",
     ]
     if search.setup.table is not None:
-        errors = [abs(row.predicted.latency / row.measured.us - 1) for row in rows if row.predicted.latency]
+        errors = [abs(error) for error in map(prediction_error, rows) if error is not None]
         lines.append(
             "Predicted latency is a sum over the table's operators; for the networks above it is off by "
             f"{100 * min(errors):.1f} to {100 * max(errors):.1f}%. All other policies' latencies are predictions only."

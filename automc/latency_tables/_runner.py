@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.modules["automc"] = None  # what runs here must not need it
 
-import numpy as np  # noqa: E402
+import numpy as np  # noqa: E402 - only after automc is barred
 
 _BRANCH = re.compile(r"k\d+(?=\.op)")  # a fused node is called "fused k3.op"
 

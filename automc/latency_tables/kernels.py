@@ -21,7 +21,6 @@ FREE = frozenset(
 )
 """Operators that move no data at inference."""
 
-
 _BATCH_NORMS = frozenset(
     "native_batch_norm _native_batch_norm_legit_no_training cudnn_batch_norm _batch_norm_no_update".split()
 )
@@ -63,7 +62,7 @@ def find_kernels(graph: ModelGraph) -> list[Kernel]:
     taken: set[int] = set()
     kernels: dict[int, Kernel] = {}
     for index, op in enumerate(ops):
-        if op.kind in FREE or index in taken or (op.inputs[:1] == (op.output,) and op.kind == "slice"):
+        if index in taken or _is_free(op):
             continue
         if op.kind not in {"convolution", "addmm"}:
             kernels[index] = Kernel((index,), (_name(op),))
@@ -107,6 +106,11 @@ def _ends_in_convolution(ops: tuple[Op, ...], index: int, users: dict[int, list[
     while index != OUTSIDE and ops[index].kind in _BATCH_NORMS and len(users[index]) == 1:
         index = ops[index].sources[0]
     return index != OUTSIDE and ops[index].kind == "convolution" and len(users[index]) == 1
+
+
+def _is_free(op: Op) -> bool:
+    """Says whether an operator moves no data: views, and slices that leave nothing out."""
+    return op.kind in FREE or (op.kind == "slice" and op.inputs[0] == op.output)
 
 
 def _name(op: Op) -> str:

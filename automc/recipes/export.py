@@ -22,14 +22,6 @@ from automc.tasks import Inputs
 FORMATS = {"onnx": ".onnx", "torch": ".pt2"}
 
 
-def export(model: nn.Module, inputs: Inputs, path: Path) -> None:
-    """Writes a model by the suffix of ``path``: ``.onnx`` or ``.pt2``; see `export_onnx` and `export_program`."""
-    if path.suffix == FORMATS["torch"]:
-        export_program(model, inputs, path)
-    else:
-        export_onnx(model, inputs, path)
-
-
 def export_onnx(model: nn.Module, inputs: Inputs, path: Path) -> None:
     """Writes an ONNX file whose batch size is free where the model allows, whole or not at all.
 
@@ -64,7 +56,7 @@ def export_program(model: nn.Module, inputs: Inputs, path: Path) -> None:
     with _quiet(), _clear_error("torch.export", path):
         try:
             program = _to_program(model, inputs, free_batch=True)
-        except Exception:
+        except Exception:  # as above: for one batch size only
             program = _to_program(model, inputs, free_batch=False)
     with files.replacing(path) as temporary, temporary.open("wb") as file:
         torch.export.save(program, file)

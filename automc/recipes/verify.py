@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 from torch.utils import _pytree as pytree
 
+from automc.costs import Budget
+from automc.errors import RuntimeFailure
+from automc.graph.probe import largest_difference
 from automc.latency_tables import Device, time_models
 from automc.recipes.deployed import deployed_outputs, deployed_score, feeds
 from automc.recipes.export import FORMATS, export_onnx
@@ -64,16 +67,18 @@ def verify(recipe: Recipe, file: Path, task: Task, model: nn.Module) -> Verifica
         file: the exported file.
         task: gives data and the original model.
         model: what the recipe makes; see `apply_recipe`.
+
+    Raises:
+        RuntimeFailure: the file cannot be run, or is that of another model.
     """
     device = Device.local(recipe.device.threads, recipe.device.batch)
     inputs = example(task, _EXAMPLES)
     with torch.no_grad():
         expected = call(model, inputs)
     got = deployed_outputs(file, [inputs], device)
-    difference = 0.0
-    for leaf, array in zip(pytree.tree_leaves(expected), got, strict=True):
-        scale = max(float(leaf.abs().max()), 1.0)
-        difference = max(difference, float((leaf - torch.from_numpy(array)).abs().max()) / scale)
+    if [array.shape for array in got] != [tuple(leaf.shape) for leaf in pytree.tree_leaves(expected)]:
+        raise RuntimeFailure(f"{file}: its outputs have other shapes than those of the model that the recipe makes")
+    difference = largest_difference([torch.from_numpy(array) for array in got], expected)
     score = deployed_score(file, task, "test", expected, device)
     one = example(task, device.batch)
     with tempfile.TemporaryDirectory(prefix="automc-") as folder:
@@ -100,8 +105,6 @@ def verify(recipe: Recipe, file: Path, task: Task, model: nn.Module) -> Verifica
 
 def _keeps(recipe: Recipe, us: float, ratio: float) -> bool | None:
     """Says whether the latency budgets hold; the favourable quartile decides, since machines are noisy."""
-    from automc.costs import Budget
-
     budgets = [budget for budget in map(Budget.parse, recipe.budgets) if budget.metric == "latency"]
     if not budgets:
         return None
