@@ -160,6 +160,16 @@ def test_verify_finds_a_file_that_is_not_what_the_recipe_says(
     assert not result.passed
 
 
+def test_verify_takes_outputs_that_are_no_numbers_for_a_difference(folder: Path) -> None:
+    path, file = folder / "recipe.yaml", folder / "model.onnx"
+    model = onnx.load(file)
+    weights = next(tensor for tensor in model.graph.initializer if tensor.name == "linear.weight")
+    weights.raw_data = b"\xff" * len(weights.raw_data)
+    onnx.save(model, file)
+    recipe = load_recipe(path)
+    assert not verify(recipe, file, Blobs(), apply_recipe(recipe, path, Blobs())).outputs_agree
+
+
 def test_verify_of_a_broken_file_is_one_line(folder: Path, automc: Callable[..., tuple[int, str, str]]) -> None:
     (folder / "model.onnx").write_bytes(b"not a model")
     code, _, errors = automc("recipe", "verify", folder / "recipe.yaml", "--task", TASK)
