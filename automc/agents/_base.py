@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -32,13 +33,24 @@ class Problem:
         """Returns the score, negated where lower is better: of two merits the larger is the better one."""
         return score if self.higher_is_better else -score
 
-    def policy(self, index: np.ndarray) -> Policy:
+    def policy(self, index: np.ndarray, lower_bits: bool = True) -> Policy:
         """Returns the policy nearest to option numbers (A,) that keeps the budgets."""
-        return self.space.decode(self.projection.project(index))
+        return self.space.decode(self.projection.project(index, lower_bits))
 
     def uniform(self) -> Policy:
-        """Returns the policy that shrinks all widths alike until the budgets are kept."""
-        return self.policy(self.space.full)
+        """Returns the policy that shrinks all widths alike, in float, until the budgets are kept."""
+        return self.policy(self.space.full, lower_bits=False)
+
+    def uniform_int8(self) -> Policy | None:
+        """Returns the same with all layers in int8 that can; None where the space has no such choice."""
+        return self.policy(self._few_bits()) if self.space.is_bits.any() else None
+
+    def int8(self) -> Policy | None:
+        """Returns the network as it is with all layers that can run in int8 in it, whether or not that is enough."""
+        return self.space.decode(self._few_bits()) if self.space.is_bits.any() else None
+
+    def _few_bits(self) -> np.ndarray:
+        return np.where(self.space.is_bits, 0, self.space.full)
 
 
 class Agent(ABC):
@@ -55,7 +67,13 @@ class Agent(ABC):
     Args:
         problem: what to search.
         seed: seeds all random choices.
+
+    Attributes:
+        reference: whether it proposes what others are compared with, whatever the budgets; the first promise is not
+            its own then.
     """
+
+    reference: ClassVar[bool] = False
 
     def __init__(self, problem: Problem, seed: int) -> None:
         self.problem, self.seed = problem, seed

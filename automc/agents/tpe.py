@@ -12,7 +12,7 @@ from automc.search_spaces import Policy
 
 
 class TPE(Agent):
-    """Samples each axis where good policies were found; the uniform policy comes first.
+    """Samples each axis where good policies were found; the uniform policies, in float and in int8, come first.
 
     It learns from the projected policy, the one that was evaluated, not from the one it sampled before.
     """
@@ -26,6 +26,8 @@ class TPE(Agent):
     def _propose(self, number: int, attempt: int) -> Policy | None:
         if number == attempt == 0:
             return self.problem.uniform()
+        if number == 1 and attempt == 0 and (policy := self.problem.uniform_int8()) is not None:
+            return policy
         generator = self.generator(number, attempt)
         if attempt >= ATTEMPTS // 2:  # its samples lead to known policies only: explore
             return self.problem.policy(self.problem.space.sample(generator, 1)[0])

@@ -108,7 +108,8 @@ def set_up(config: SearchConfig, folder: Path) -> Setup:
     """
     task = load_task(config.task, config.task_args, folder)
     subject = read_subject(task, config.device.threads, config.device.batch)
-    space = build_space(subject.graph, config.space, subject.device.channel_multiple)
+    device = subject.device
+    space = build_space(subject.graph, config.space, device.channel_multiple, device.precisions)
     progress.say(f"{len(space.axes)} decisions, {space.size:.3g} policies")
     # what needs no latency table is refused before one is measured
     check_reachable(CostModel(subject.graph, space), [b for b in config.budgets if b.metric != "latency"])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from automc.compression import Compressed, LeastSquares, compress, magnitudes
+from automc.compression import Compressed, LeastSquares, compress, magnitudes, quantize
 from automc.errors import TaskError
 from automc.graph import ModelGraph
 from automc.search_spaces import Policy
@@ -64,16 +64,26 @@ class Evaluator:
         self.task, self.model, self.graph = task, model, graph
         self.fidelity = fidelity or Fidelity()
         self._scores = magnitudes(model, graph)
-        calibration = example(task, self.fidelity.calibration_images)
-        self._recovery = LeastSquares(model, graph, calibration, seed)
+        self._calibration = example(task, self.fidelity.calibration_images)
+        self._recovery = LeastSquares(model, graph, self._calibration, seed)
         self._known: dict[Policy, Evaluation] = {}
 
     def build(self, policy: Policy) -> Compressed:
-        """Returns the compressed and recovered network of a policy."""
+        """Returns the compressed and recovered network of a policy, with quantizers where it asks for int8."""
+        return self.quantize(self.prune(policy))
+
+    def prune(self, policy: Policy) -> Compressed:
+        """Returns the compressed and recovered network of a policy, all of it still in float."""
         compressed = compress(self.model, self.graph, policy, self._scores)
         if compressed.kept or compressed.dropped:
             self._recovery.refit(compressed)
         return compressed
+
+    def quantize(self, compressed: Compressed) -> Compressed:
+        """Puts quantizers where a policy asked for int8; the network may have been trained since it was pruned."""
+        if not compressed.int8:
+            return compressed
+        return replace(compressed, model=quantize(compressed.model, self._calibration, compressed.int8))
 
     def evaluate(self, policy: Policy) -> Evaluation:
         """Scores a policy on search images; a policy seen before is not evaluated again.

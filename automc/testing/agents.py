@@ -62,7 +62,10 @@ class AgentSuite(ABC):
     def test_every_proposal_keeps_the_budgets(self, budgets: Sequence[str]) -> None:
         """No proposal is over any budget, exactly."""
         problem = toy_problem(*budgets)
-        policies = self.run(self.make(problem, 1))
+        agent = self.make(problem, 1)
+        if agent.reference:
+            pytest.skip("it proposes what others are compared with, whatever the budgets")
+        policies = self.run(agent)
         costs = [problem.projection.model.cost(policy) for policy in policies]
         for metric, limit in problem.projection.limits.items():
             assert all(cost.get(metric) <= limit for cost in costs)
@@ -100,7 +103,7 @@ class AgentSuite(ABC):
         if following is not None:
             policies.append(following)
         indices = np.stack([problem.space.encode(policy) for policy in policies])
-        assert problem.projection.fits(indices).all()
+        assert agent.reference or problem.projection.fits(indices).all()
 
     def test_minimizes_where_lower_is_better(self) -> None:
         """A score to be minimized is no error."""
