@@ -48,7 +48,7 @@ def evaluated(number: int, agent: str = "random", extra: bool = False) -> Evalua
 
 
 def searched(result: SearchResult) -> list[tuple[str, int, str, float]]:
-    return [(e.agent, e.number, str(e.policy), round(e.score, 9)) for e in result.evaluations]
+    return [(e.agent, e.number, str(e.policy), round(e.value, 9)) for e in result.evaluations]
 
 
 def rows(path: Path) -> int:
