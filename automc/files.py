@@ -54,7 +54,7 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         if lacking(error) is None:
             raise
-        raise ConfigError(f"cannot write {path}: {error.strerror or error}; free some space there") from error
+        raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

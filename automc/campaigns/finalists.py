@@ -155,7 +155,7 @@ class Finals:
         except Exception as error:
             if lacking(error):
                 raise
-            problem = f"number {done.number} of {done.agent} was passed by: {one_line(error)}"
+            problem = f"number {done.number} of {done.agent} was passed by: {one_line(error).removeprefix(f'{file}: ')}"
             self.passed_by[policy] = problem
             progress.say(f"A finalist cannot be built or exported; {problem}")
             return False

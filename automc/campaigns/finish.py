@@ -49,8 +49,8 @@ def run_search(config: SearchConfig, folder: Path, out: Path, resume: bool = Fal
     except Exception as error:
         if (what := lacking(error)) is None:
             raise
-        lost = "nothing that has finished is lost: free some, then go on with --resume"
-        raise SearchError(f"{out}: out of {what} ({one_line(error)}); {lost}") from error
+        rest = f"out of {what}: free some, then go on with --resume, nothing that has finished is lost"
+        raise SearchError(f"{one_line(error)}; {rest}") from error
 
 
 def _run(config: SearchConfig, folder: Path, out: Path, resume: bool) -> SearchResult:

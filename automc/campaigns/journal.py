@@ -20,7 +20,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from automc.campaigns.result import Evaluated
-from automc.errors import ConfigError
+from automc.errors import ConfigError, lacking
 
 FILE = "journal.db"
 
@@ -142,6 +142,8 @@ class Journal:
             yield
         except (SQLAlchemyError, sqlite3.Error, optuna.exceptions.StorageInternalError, ValueError, KeyError) as error:
             cause = str(error.__cause__ or error).splitlines()[0]
+            if lacking(error):
+                raise ConfigError(f"cannot write {self._path}: {cause}") from error
             raise ConfigError(f"{self._path}: the journal is damaged or cannot be written ({cause})") from error
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 from automc import progress
 from automc.agents import CONTROLS, Agent, Problem, make_agent
@@ -38,6 +37,7 @@ class Search:
             self.original_score = self.evaluator.score(subject.model)
         self.problem = Problem(setup.space, setup.projection, subject.task.higher_is_better)
         self.evaluations: list[Evaluated] = []
+        self._agents: dict[str, Agent] = {}
 
     def run(self) -> None:
         """Runs the controls and then the agent, each with as many evaluations as were asked for.
@@ -46,7 +46,7 @@ class Search:
             SearchError: all evaluations of the agent that was asked for failed.
         """
         for name in dict.fromkeys((*CONTROLS, self.config.agent)):
-            agent = make_agent(name, self.problem, self.config.seed)
+            agent = self._agents[name] = make_agent(name, self.problem, self.config.seed)
             total = 1 if name == "uniform" else self.config.evaluations
             best = self._recall(name, agent)
             with progress.bar(f"Searching: {name}", total, done=agent.proposed) as line:
@@ -54,7 +54,7 @@ class Search:
                     policy = agent.propose()
                     if policy is None:
                         break
-                    done = self.evaluate(policy, name, number, parameters=agent.parameters(policy))
+                    done = self.evaluate(policy, name, number)
                     agent.learn(policy, done.score)
                     best = self._best(best, done.score)
                     line.advance(f"Searching: {name}" + (f", best {best:.4g}" if best is not None else ""))
@@ -62,9 +62,7 @@ class Search:
         if not self.ranked(asked):
             self._journal.finish()  # there is nothing to go on with
             first = next(done for done in self.evaluations if done.agent == asked)
-            raise SearchError(
-                f"all evaluations of {asked} failed, the first with: {first.error}; mend it, search again"
-            )
+            raise SearchError(f"all evaluations of {asked} failed (the first: {first.error}); mend it and search again")
 
     def _recall(self, name: str, agent: Agent) -> float | None:
         """Tells an agent what it had found before the search was resumed; returns the best score of that."""
@@ -80,14 +78,7 @@ class Search:
                 best = self._best(best, done.score)
         return best
 
-    def evaluate(
-        self,
-        policy: Policy,
-        agent: str,
-        number: int,
-        extra: bool = False,
-        parameters: tuple[dict[str, Any], dict[str, Any]] | None = None,
-    ) -> Evaluated:
+    def evaluate(self, policy: Policy, agent: str, number: int, extra: bool = False) -> Evaluated:
         """Scores a policy and commits it to the journal, where it fails too: the search goes on.
 
         Raises:
@@ -112,7 +103,7 @@ class Search:
             extra=extra,
             error=problem,
         )
-        self._journal.append(done, *(parameters or ()))
+        self._journal.append(done, *self._agents[agent].parameters(policy))
         if problem is not None and failures(self.evaluations) is None:
             progress.say(f"Evaluation {number} of {agent} failed, the search goes on: {problem}")
         self.evaluations.append(done)
