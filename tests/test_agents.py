@@ -100,6 +100,27 @@ def test_tpe_learns_where_scores_are_high() -> None:
     assert sum(scores[-15:]) > sum(scores[1:16])
 
 
+def test_tpe_learns_nothing_from_failures_but_what_not_to_propose() -> None:
+    problem = toy_problem("macs<=60%")
+    one, other = make_agent("tpe", problem, 0), make_agent("tpe", problem, 0)
+    elsewhere = make_agent("random", problem, 9)
+    for _ in range(20):
+        policy, failed = one.propose(), elsewhere.propose()
+        assert policy is not None
+        assert failed is not None
+        assert other.propose() == policy
+        other.learn(failed, None)
+        for agent in (one, other):
+            agent.learn(policy, toy_score(policy))
+
+
+def test_an_agent_with_nothing_left_but_failures_ends() -> None:
+    problem = toy_problem("macs<=40%")
+    agent = make_agent("uniform", problem, 0)
+    agent.learn(problem.uniform(), None)
+    assert agent.propose() is None
+
+
 def test_an_agent_that_was_told_other_scores_proposes_otherwise() -> None:
     problem = toy_problem("macs<=60%")
     one, other = make_agent("tpe", problem, 0), make_agent("tpe", problem, 0)

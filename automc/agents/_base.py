@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -61,6 +61,7 @@ class Agent(ABC):
     or models. It keeps two promises, which `automc.testing.AgentSuite` checks:
 
     - every proposal keeps the problem's budgets;
+    - a policy whose evaluation failed is never proposed again;
     - its next proposal depends on the seed, on how often `propose` was called and on what `learn` was told, and on
       nothing else: an agent that is told the same again goes on as the first would have.
 
@@ -79,18 +80,22 @@ class Agent(ABC):
         self.problem, self.seed = problem, seed
         self.proposed = 0
         self.learned: set[Policy] = set()
+        self.failed: set[Policy] = set()
 
     def propose(self) -> Policy | None:
         """Returns the next policy to evaluate, or None when there is nothing left to propose.
 
         One that was learned before is proposed again only where many attempts at another have failed: projection
-        maps many a sample to the same policy.
+        maps many a sample to the same policy. One that failed is not.
         """
-        policy = None
+        policy = known = None
         for attempt in range(ATTEMPTS):
             policy = self._propose(self.proposed, attempt)
             if policy is None or policy not in self.learned:
                 break
+            known = known if policy in self.failed else policy
+        else:
+            policy = known
         self.proposed += 1
         return policy
 
@@ -98,9 +103,18 @@ class Agent(ABC):
     def _propose(self, number: int, attempt: int) -> Policy | None:
         """Returns proposal ``number``, counted from 0; ``attempt`` counts those that were known already."""
 
-    def learn(self, policy: Policy, score: float) -> None:
-        """Takes note of a score."""
+    def learn(self, policy: Policy, score: float | None) -> None:
+        """Takes note of a score; None says that the evaluation failed."""
         self.learned.add(policy)
+        if score is None:
+            self.failed.add(policy)
+
+    def parameters(self, policy: Policy) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Returns a policy as Optuna's parameters and their distributions, both by name, for Optuna's own tools.
+
+        Only agents that are Optuna's have any: a journal keeps them beside the policy, and never reads them.
+        """
+        return {}, {}
 
     def generator(self, number: int, attempt: int) -> np.random.Generator:
         """Returns the random numbers for one attempt, the same however the proposals before it came about."""

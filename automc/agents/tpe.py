@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import optuna
 from optuna.distributions import IntDistribution
@@ -37,9 +39,14 @@ class TPE(Agent):
         self._study.tell(trial, state=TrialState.FAIL)  # only its sample is of use: what is learned was projected
         return self.problem.policy(np.array([trial.params[axis.name] for axis in self.problem.space.axes]))
 
-    def learn(self, policy: Policy, score: float) -> None:
-        """Adds a finished trial."""
+    def learn(self, policy: Policy, score: float | None) -> None:
+        """Adds a finished trial; a failed one says nothing about where good policies are."""
         super().learn(policy, score)
+        if score is not None:
+            params, distributions = self.parameters(policy)
+            self._study.add_trial(create_trial(params=params, distributions=distributions, value=score))
+
+    def parameters(self, policy: Policy) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Returns the number of the option chosen on each axis."""
         index = self.problem.space.encode(policy).tolist()
-        params = dict(zip(self._distributions, index, strict=True))
-        self._study.add_trial(create_trial(params=params, distributions=dict(self._distributions), value=score))
+        return dict(zip(self._distributions, index, strict=True)), dict(self._distributions)

@@ -14,6 +14,7 @@ import torch
 
 import automc
 from automc import files, progress
+from automc.agents import CONTROLS
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.finalists import Finalist, Finals
 from automc.campaigns.journal import Journal
@@ -22,6 +23,7 @@ from automc.campaigns.result import Row, SearchResult
 from automc.campaigns.search import Search
 from automc.campaigns.setup import set_up
 from automc.campaigns.verdict import claims, verdict
+from automc.errors import SearchError, lacking, one_line, users_code
 from automc.recipes import Figures, Recipe, export_program, save_recipe, save_weights
 from automc.recipes.deployed import deployed_score
 from automc.tasks import call
@@ -39,8 +41,19 @@ def run_search(config: SearchConfig, folder: Path, out: Path, resume: bool = Fal
         resume: go on with the search whose journal is in ``out``, if there is one.
 
     Raises:
-        AutoMCError: anything of it cannot be done; ``out`` has nothing new but the journal then.
+        AutoMCError: anything of it cannot be done, or the machine is out of memory or disk space; ``out`` has nothing
+            new but the journal then.
     """
+    try:
+        return _run(config, folder, out, resume)
+    except Exception as error:
+        if (what := lacking(error)) is None:
+            raise
+        rest = f"out of {what}: free some, then go on with --resume, nothing that has finished is lost"
+        raise SearchError(f"{one_line(error)}; {rest}") from error
+
+
+def _run(config: SearchConfig, folder: Path, out: Path, resume: bool) -> SearchResult:
     start = time.monotonic()
     files.ensure_writable(out)
     setup = set_up(config, folder)
@@ -67,7 +80,7 @@ def _finish(search: Search, staging: Path, start: float) -> SearchResult:
     chosen = finals.choose()
     best = _best(search, finals, chosen)
     rows = [_original(search, finals)]
-    rows += [_row(name, chosen[name], search, finals) for name in ("uniform", "random")]
+    rows += [_row(name, chosen[name], search, finals) for name in CONTROLS if name in chosen]
     rows.append(_row("best", best, search, finals))
     said, brought = verdict(rows, config.agent, setup.subject.task)
     result = SearchResult(
@@ -85,7 +98,7 @@ def _finish(search: Search, staging: Path, start: float) -> SearchResult:
         units=setup.subject.units(),
         verdict=said,
         brought=brought,
-        claims=claims(search, rows),
+        claims=[*claims(search, rows), *(f"In the finals {line}." for line in finals.passed_by.values())],
         seed=config.seed,
         seconds=round(time.monotonic() - start, 1),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -128,7 +141,7 @@ def versions() -> dict[str, str]:
 def _best(search: Search, finals: Finals, chosen: dict[str, Finalist]) -> Finalist:
     """Returns the best of all agents' choices that keeps the budget as measured; the asked agent wins a tie."""
     asked_first = [chosen[search.config.agent], *chosen.values()]
-    return max(asked_first, key=lambda one: (finals.keeps_budget(one.timing), search.problem.merit(one.done.score)))
+    return max(asked_first, key=lambda one: (finals.keeps_budget(one.timing), search.problem.merit(one.done.value)))
 
 
 def _original(search: Search, finals: Finals) -> Row:
@@ -141,7 +154,7 @@ def _original(search: Search, finals: Finals) -> Row:
         predicted=setup.costs.cost(setup.space.decode(setup.space.full)),
         measured=finals.original_timing,
         file_size=finals.original.stat().st_size,
-        search_score=search.evaluator.score(setup.subject.model),
+        search_score=search.original_score,
         test_score=_test_score(search, finals.original),
         keeps_budget=bool(setup.projection.fits(setup.space.full[None])[0])
         and finals.keeps_budget(finals.original_timing),
@@ -156,7 +169,7 @@ def _row(name: str, finalist: Finalist, search: Search, finals: Finals) -> Row:
         predicted=finalist.done.predicted,
         measured=finalist.timing,
         file_size=finalist.file.stat().st_size,
-        search_score=finalist.done.score,
+        search_score=finalist.done.value,
         test_score=_test_score(search, finalist.file),
         keeps_budget=finals.keeps_budget(finalist.timing),
     )
@@ -166,7 +179,8 @@ def _test_score(search: Search, file: Path) -> float:
     subject = search.setup.subject
     with torch.no_grad():
         outputs = call(subject.model, subject.inputs)
-    return deployed_score(file, subject.task, "test", outputs, subject.device)
+    with users_code("the task cannot score its test split; mend that, then go on with --resume"):
+        return deployed_score(file, subject.task, "test", outputs, subject.device)
 
 
 def _figures(row: Row) -> Figures:

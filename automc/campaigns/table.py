@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from automc.agents.registry import CONTROLS
-from automc.campaigns.result import Row, SearchResult
+from automc.campaigns.result import Row, SearchResult, failures
 from automc.costs.units import number, scale
 from automc.tasks.metrics import format_score, in_percent
 
@@ -97,11 +97,12 @@ def render_table(result: SearchResult) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    failed = failures(result.evaluations)
     good = result.brought
     colour = "green" if good else "yellow"
     table = Table(
         title=Text(f"{result.task}: {', '.join(result.budgets)}", style="bold"),
-        caption=Text(result.verdict, style=f"bold {colour}"),
+        caption=Text(result.verdict, style=f"bold {colour}").append(f"\n{failed}." if failed else "", style="not bold"),
         caption_justify="left",
         title_justify="left",
     )

@@ -6,7 +6,8 @@ import math
 
 from torch.utils import _pytree as pytree
 
-from automc.campaigns.result import Row
+from automc.agents import CONTROLS
+from automc.campaigns.result import Row, failures
 from automc.campaigns.search import Search
 from automc.campaigns.table import prediction_error
 from automc.costs.units import format_cost
@@ -26,7 +27,9 @@ def verdict(rows: list[Row], agent: str, task: Task) -> tuple[str, bool]:
     if not best.keeps_budget:
         return f"No policy was measured within the latency budget; the nearest is shown. {facts}", False
     sign = 1 if task.higher_is_better else -1
-    controls = [by_name["uniform"], by_name["random"]]
+    controls = [by_name[name] for name in CONTROLS if name in by_name]
+    if not controls:
+        return f"{facts} No control has a result to compare it with.", False
     control = max(controls, key=lambda row: (row.keeps_budget, sign * row.search_score))
     if not control.keeps_budget:
         return f"{facts} No control was measured within the budget.", True
@@ -87,6 +90,8 @@ def claims(search: Search, rows: list[Row]) -> list[str]:
         f"{config.agent} and random had {config.evaluations} evaluations each, uniform one"
         + (f"; {extra} more were added because measured latency was over the budget." if extra else ".")
     )
+    if (failed := failures(search.evaluations)) is not None:
+        lines.append(f"{failed}.")
     for metric, limit in search.setup.projection.limits.items():
         lines.append(f"Budget: predicted {metric} at most {format_cost(metric, limit)}.")
     return lines

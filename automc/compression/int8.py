@@ -88,7 +88,7 @@ class Quantized(nn.Module):
                     calls[layer.ops[1]] = ops[layer.ops[0]].call
             _to_integers(self.model.get_submodule(layer.name))
         self.layers = {calls[layer.ops[0]]: layer.name for layer in runs}
-        placed = [calls[index] for index in np.flatnonzero(placement.placed[:, 0])]
+        placed = [calls[index] for index in np.flatnonzero(placement.placed[:, 0]).tolist()]
         self._names = {made: "{}_{}".format(*made) for made in placed if made is not None}
         self.quantizers = nn.ModuleDict({name: Quantizer() for name in self._names.values()})
 

@@ -90,6 +90,7 @@ class Evaluator:
 
         Raises:
             TaskError: the task's score is not a finite number.
+            Exception: whatever else building, recovery or the task's own code raise; nothing is remembered then.
         """
         if policy not in self._known:
             start = time.perf_counter()
@@ -104,7 +105,7 @@ class Evaluator:
     def score(self, model: nn.Module) -> float:
         """Scores any network on the search images."""
         with torch.no_grad():
-            value = score(model, self.task, "search", self.fidelity.search_images)
+            value = float(score(model, self.task, "search", self.fidelity.search_images))
         if not math.isfinite(value):
-            raise TaskError(f"the task's score of a policy is {value}; a score must be a finite number")
+            raise TaskError(f"the task's score of a network is {value}; a score must be a finite number")
         return value

@@ -1,9 +1,9 @@
 """Where quantizers stand: one rule for the price of a policy, for its simulation and for its export.
 
 What an int8 layer reads and what it gives is quantized, otherwise ONNX Runtime does not run it in int8. It gives its
-result after BatchNorm and ReLU, which both disappear in it. A float layer between two quantized tensors is turned into
-int8 by ONNX Runtime whether asked or not, so it is int8 here. An addition of two quantized tensors runs in int8 too, and
-what only moves numbers (views, slices, max pooling) keeps the quantizer that they have.
+result after BatchNorm and ReLU, which both disappear in it. A float layer between two quantized tensors is turned
+into int8 by ONNX Runtime whether asked or not, so it is int8 here. An addition of two quantized tensors runs in int8
+too, and what only moves numbers (views, slices, max pooling) keeps the quantizer that they have.
 """
 
 from __future__ import annotations

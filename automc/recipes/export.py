@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from automc import files
-from automc.errors import RuntimeFailure
+from automc.errors import RuntimeFailure, one_line
 from automc.recipes.onnx_file import tidy
 from automc.tasks import Inputs
 
@@ -101,7 +101,7 @@ def _clear_error(what: str, path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        line = one_line(error.__cause__ or error)  # the exporter's own message is advice on how to report a bug
         raise RuntimeFailure(f"{os.fspath(path)}: the model cannot be exported to {what}: {line}") from error
 
 
