@@ -24,7 +24,7 @@ from automc.campaigns.setup import set_up
 from automc.campaigns.verdict import claims, verdict
 from automc.recipes import Figures, Recipe, export_program, save_recipe, save_weights
 from automc.recipes.deployed import deployed_score
-from automc.tasks import call
+from automc.tasks import absolute_paths, call
 
 
 def run_search(config: SearchConfig, folder: Path, out: Path, resume: bool = False) -> SearchResult:
@@ -51,7 +51,7 @@ def run_search(config: SearchConfig, folder: Path, out: Path, resume: bool = Fal
         search.run()
         with tempfile.TemporaryDirectory(prefix=".automc-", dir=out) as name:
             staging = Path(name)
-            result = _finish(search, staging, start)
+            result = _finish(search, folder, staging, start)
             for file in sorted(staging.iterdir()):
                 if not file.name.startswith("finalist"):
                     file.replace(out / file.name)
@@ -61,7 +61,7 @@ def run_search(config: SearchConfig, folder: Path, out: Path, resume: bool = Fal
     return result
 
 
-def _finish(search: Search, staging: Path, start: float) -> SearchResult:
+def _finish(search: Search, folder: Path, staging: Path, start: float) -> SearchResult:
     config, setup = search.config, search.setup
     finals = Finals(search, staging)
     chosen = finals.choose()
@@ -97,7 +97,7 @@ def _finish(search: Search, staging: Path, start: float) -> SearchResult:
     export_program(best.compressed.model, setup.subject.inputs, staging / "model.pt2")
     recipe = Recipe(
         task=config.task,
-        task_args=config.task_args,
+        task_args=absolute_paths(setup.subject.task, config.task_args, folder),  # a recipe may lie anywhere
         metric=result.metric,
         model_digest=setup.subject.digest,
         policy=best.done.policy,
