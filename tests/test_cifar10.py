@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +15,10 @@ from torch import Tensor, nn
 
 from automc.cli import main
 from automc.errors import TaskError
-from automc.evaluation import Evaluator, Fidelity
 from automc.graph import build_graph
 from automc.models import VGG16, CifarResNet
-from automc.search_spaces import Choice, Policy
-from automc.tasks import Batch, Inputs, Split, Task, concatenate, example, load_task
+from automc.tasks import Split, Task, concatenate, example, load_task
 from automc.tasks.cifar10 import NETWORKS, Cifar10
-from automc.tasks.loops import score, train
 from automc.testing import TaskSuite
 from tests.networks import randomize
 
@@ -151,51 +147,6 @@ def test_augmentation_crops_and_flips_each_image_by_itself(task: Cifar10) -> Non
     assert 0.4 < np.mean(np.array(seen) >= 81) < 0.6
     assert len({at % 81 for at in seen}) > 70
     assert not torch.equal(changed, task.augment(images, torch.Generator().manual_seed(2)))
-
-
-class _Noted(Task):
-    """Notes what augmentation was asked for, with one random number of the generator each time."""
-
-    def __init__(self) -> None:
-        self.drawn: list[float] = []
-
-    def model(self) -> nn.Module:
-        torch.manual_seed(0)
-        return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)).eval()
-
-    def batches(self, split: Split, n: int | None = None, seed: int = 0) -> Iterator[Batch]:
-        for part in torch.randn(12, 4, generator=torch.Generator().manual_seed(len(split)))[:n].split(4):
-            yield part, (part.sum(1) > 0).long()
-
-    def augment(self, inputs: Inputs, generator: torch.Generator) -> Inputs:
-        assert isinstance(inputs, Tensor)
-        self.drawn.append(torch.rand((), generator=generator).item())
-        return inputs * self.drawn[-1]
-
-
-def test_training_augments_every_batch_anew_and_by_its_seed() -> None:
-    def trained(seed: int) -> tuple[list[float], Tensor]:
-        task = _Noted()
-        model = task.model()
-        train(model, task, epochs=2, rate=0.1, seed=seed, description="")
-        return task.drawn, next(model.parameters()).detach()
-
-    drawn, parameters = trained(3)
-    assert len(set(drawn)) == 2 * 3
-    again, same = trained(3)
-    assert again == drawn
-    assert torch.equal(parameters, same)
-    assert trained(4)[0] != drawn
-
-
-def test_scoring_and_calibration_augment_nothing() -> None:
-    task = _Noted()
-    model = task.model()
-    graph = build_graph(model, torch.zeros(1, 4))
-    evaluator = Evaluator(task, model, graph, Fidelity(calibration_images=8))
-    evaluator.evaluate(Policy({"0": Choice(channels=4)}))
-    score(model, task, "test")
-    assert task.drawn == []
 
 
 @pytest.mark.parametrize("form", [".safetensors", ".th", ".pt"])
