@@ -26,7 +26,7 @@ from automc.campaigns.verdict import claims, verdict
 from automc.errors import SearchError, lacking, one_line, users_code
 from automc.recipes import Figures, Recipe, export_program, save_recipe, save_weights
 from automc.recipes.deployed import deployed_score
-from automc.tasks import call
+from automc.tasks import absolute_paths, call
 
 
 def run_search(config: SearchConfig, folder: Path, out: Path, resume: bool = False) -> SearchResult:
@@ -64,7 +64,7 @@ def _run(config: SearchConfig, folder: Path, out: Path, resume: bool) -> SearchR
         search.run()
         with tempfile.TemporaryDirectory(prefix=".automc-", dir=out) as name:
             staging = Path(name)
-            result = _finish(search, staging, start)
+            result = _finish(search, folder, staging, start)
             for file in sorted(staging.iterdir()):
                 if not file.name.startswith("finalist"):
                     file.replace(out / file.name)
@@ -74,7 +74,7 @@ def _run(config: SearchConfig, folder: Path, out: Path, resume: bool) -> SearchR
     return result
 
 
-def _finish(search: Search, staging: Path, start: float) -> SearchResult:
+def _finish(search: Search, folder: Path, staging: Path, start: float) -> SearchResult:
     config, setup = search.config, search.setup
     finals = Finals(search, staging)
     chosen = finals.choose()
@@ -110,7 +110,7 @@ def _finish(search: Search, staging: Path, start: float) -> SearchResult:
     export_program(best.compressed.model, setup.subject.inputs, staging / "model.pt2")
     recipe = Recipe(
         task=config.task,
-        task_args=config.task_args,
+        task_args=absolute_paths(setup.subject.task, config.task_args, folder),  # a recipe may lie anywhere
         metric=result.metric,
         model_digest=setup.subject.digest,
         policy=best.done.policy,

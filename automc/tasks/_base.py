@@ -24,6 +24,8 @@ class Task(ABC):
     Attributes:
         metric: name of what `score` returns.
         higher_is_better: whether a larger score is a better one.
+        paths: arguments of the constructor that are paths. Where a configuration gives them, a relative one starts
+            in its folder, and ``~`` is the user's home.
 
     Example:
         A file ``my_task.py``, used as ``task: my_task.py:MyTask``::
@@ -40,6 +42,7 @@ class Task(ABC):
 
     metric: ClassVar[str] = "top-1"
     higher_is_better: ClassVar[bool] = True
+    paths: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def model(self) -> nn.Module:
@@ -62,6 +65,17 @@ class Task(ABC):
         Yields:
             Inputs, a tensor or a dict of tensors, and whatever `score` and `loss` take as targets.
         """
+
+    def augment(self, inputs: Inputs, generator: torch.Generator) -> Inputs:
+        """Returns training inputs with random changes, such as flips; by default just as they are.
+
+        Training loops call it, and nothing else: never calibration or scoring.
+
+        Args:
+            inputs: the inputs of one batch of ``train``; they are not changed themselves.
+            generator: where all randomness comes from.
+        """
+        return inputs
 
     def score(self, outputs: Any, targets: Any) -> float:
         """Scores all outputs of a split at once; by default top-1 accuracy, in [0, 1].

@@ -32,7 +32,7 @@ def train(model: nn.Module, task: Task, epochs: int, rate: float, seed: int, des
         task: gives batches and loss.
         epochs: passes over the training split.
         rate: highest learning rate.
-        seed: seeds the order of the batches.
+        seed: seeds the order of the batches and their augmentation.
         description: what the progress bar says.
     """
     steps = sum(1 for _ in task.batches("train", seed=seed))
@@ -40,7 +40,9 @@ def train(model: nn.Module, task: Task, epochs: int, rate: float, seed: int, des
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=epochs * steps)
     model.train()
     for epoch in progress.track(range(epochs), description):
+        generator = torch.Generator().manual_seed(seed + epoch)
         for inputs, targets in task.batches("train", seed=seed + epoch):
+            inputs = task.augment(inputs, generator)
             optimizer.zero_grad(set_to_none=True)
             task.loss(call(model, inputs), targets).backward()
             optimizer.step()
