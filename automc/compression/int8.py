@@ -25,6 +25,7 @@ INPUT: Call = ("input", 0)
 """Stands for the network's input where a quantizer stands behind that."""
 
 _WEIGHT_LEVELS, _LEVELS = 127, 255
+_FINEST = 2.0**-20  # smallest step of a channel's weights, as a share of its bias
 
 
 class Quantizer(nn.Module):
@@ -52,7 +53,7 @@ class Quantizer(nn.Module):
     def settle(self) -> None:
         """Spreads the levels over the range that was seen."""
         self.observing = False
-        scale = max((self._high - self._low) / _LEVELS, 1e-12)
+        scale = (self._high - self._low) / _LEVELS or 1.0  # of what is always zero any scale is right
         self.scale.fill_(scale)
         self.zero_point.fill_(round(-self._low / scale))
 
@@ -152,7 +153,10 @@ def _fold(model: nn.Module, name: str, norm: str) -> None:
 def _to_integers(layer: nn.Module) -> None:
     weight = layer.weight
     assert isinstance(weight, Tensor)
-    scale = weight.flatten(1).abs().amax(1).clamp(min=1e-12) / _WEIGHT_LEVELS
+    scale = weight.flatten(1).abs().amax(1) / _WEIGHT_LEVELS
+    if isinstance(layer.bias, Tensor):  # the runtime counts it in steps of this scale, in 32 bits: they must not run out
+        scale = torch.maximum(scale, layer.bias.abs() * _FINEST)
+    scale[scale == 0] = 1.0
     levels = (weight / scale.reshape(-1, *[1] * (weight.ndim - 1))).round().to(torch.int8)
     layer.register_buffer("weight_scale", scale)
     layer.weight = nn.Parameter(levels, requires_grad=False)
