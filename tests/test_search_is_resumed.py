@@ -16,9 +16,11 @@ import pytest
 from automc.campaigns import SearchConfig, SearchResult, run_search, unfinished
 from automc.campaigns.journal import FILE, Journal
 from automc.campaigns.result import Evaluated
+from automc.campaigns.search import Search
 from automc.costs import Cost
 from automc.errors import ConfigError
-from automc.search_spaces import SpaceConfig
+from automc.evaluation import forward
+from automc.search_spaces import Policy, SpaceConfig
 
 HERE = Path(__file__).parent
 CONFIG = SearchConfig(
@@ -91,6 +93,25 @@ def test_a_search_killed_again_and_again_ends_as_an_undisturbed_one(tmp_path: Pa
     assert resumed.row("best").policy == undisturbed.row("best").policy
     assert rows(journal) == len(undisturbed.evaluations) == 21
     assert not unfinished(tmp_path / "out")
+
+
+def test_scores_of_two_precisions_are_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate = Search.evaluate
+
+    def killed(search: Search, policy: Policy, agent: str, number: int, **more: Any) -> Evaluated:
+        if agent == "random" and number == 2:
+            raise KeyboardInterrupt
+        return evaluate(search, policy, agent, number, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Search, "evaluate", killed)
+        patch.setattr(forward, "has_bfloat16", lambda: True)
+        with pytest.raises(KeyboardInterrupt):
+            run_search(CONFIG, HERE, tmp_path)
+    assert rows(tmp_path / FILE) == 3
+    monkeypatch.setattr(forward, "has_bfloat16", lambda: False)  # as on another machine
+    with pytest.raises(ConfigError, match="of another search \\(precision is 'bfloat16' there, 'float32' here\\)"):
+        run_search(CONFIG, HERE, tmp_path, resume=True)
 
 
 def test_a_search_that_has_ended_is_begun_anew(tmp_path: Path) -> None:
