@@ -161,7 +161,7 @@ def test_a_layer_that_runs_twice_is_left_as_it_is() -> None:
     assert not torch.equal(after["7.weight"], before["7.weight"])
 
 
-@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize(("channels_last", "bfloat16"), [(False, False), (True, False), (True, True)])
 @pytest.mark.parametrize(
     "reader",
     [
@@ -171,7 +171,7 @@ def test_a_layer_that_runs_twice_is_left_as_it_is() -> None:
         nn.Conv2d(8, 6, 1, padding=1, stride=2),
     ],
 )
-def test_a_refit_solves_the_ridge_regression(reader: nn.Conv2d, channels_last: bool) -> None:
+def test_a_refit_solves_the_ridge_regression(reader: nn.Conv2d, channels_last: bool, bfloat16: bool) -> None:
     model = randomize(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Tanh(), reader), seed=0)
     # so small that every position is sampled
     inputs = torch.randn(24, 3, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -181,10 +181,12 @@ def test_a_refit_solves_the_ridge_regression(reader: nn.Conv2d, channels_last: b
     compressed = compress(model, graph, keep("0", 5), magnitudes(model, graph))
     assert isinstance(compressed.model, nn.Sequential)
     before = compressed.model.state_dict()["2.weight"].clone()
-    LeastSquares(model, graph, inputs).refit(compressed)
+    recovery = LeastSquares(model, graph, inputs)
     with torch.no_grad():
-        first = compressed.model[:2](inputs)
         expected = model(inputs).double()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16, cache_enabled=False):
+            recovery.refit(compressed)
+            first = compressed.model[:2](inputs).float()
     if reader.bias is not None:
         expected -= reader.bias.detach().double()[:, None, None]
     assert expected[0, 0].numel() <= 16
