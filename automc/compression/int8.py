@@ -154,7 +154,9 @@ def _to_integers(layer: nn.Module) -> None:
     weight = layer.weight
     assert isinstance(weight, Tensor)
     scale = weight.flatten(1).abs().amax(1) / _WEIGHT_LEVELS
-    if isinstance(layer.bias, Tensor):  # the runtime counts it in steps of this scale, in 32 bits: they must not run out
+    if isinstance(
+        layer.bias, Tensor
+    ):  # the runtime counts it in steps of this scale, in 32 bits: they must not run out
         scale = torch.maximum(scale, layer.bias.abs() * _FINEST)
     scale[scale == 0] = 1.0
     levels = (weight / scale.reshape(-1, *[1] * (weight.ndim - 1))).round().to(torch.int8)

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import nn
 
 from automc import progress
-from automc.tasks._base import Split, Task, call, concatenate
+from automc.tasks._base import Batch, Split, Task, call, concatenate
 
 
 @torch.no_grad()
-def predict(model: nn.Module, task: Task, split: Split, n: int | None = None) -> tuple[Any, Any]:
-    """Returns the model's outputs and the targets of the first ``n`` examples of a split, concatenated."""
+def predict(model: nn.Module, batches: Iterable[Batch]) -> tuple[Any, Any]:
+    """Returns the model's outputs and the targets of all batches, concatenated."""
     model.eval()
-    outputs, targets = zip(*((call(model, inputs), target) for inputs, target in task.batches(split, n)), strict=True)
+    outputs, targets = zip(*((call(model, inputs), target) for inputs, target in batches), strict=True)
     return concatenate(outputs), concatenate(targets)
 
 
 def score(model: nn.Module, task: Task, split: Split, n: int | None = None) -> float:
     """Returns the task's score of the model on the first ``n`` examples of a split."""
-    return task.score(*predict(model, task, split, n))
+    return task.score(*predict(model, task.batches(split, n)))
 
 
 def train(model: nn.Module, task: Task, epochs: int, rate: float, seed: int, description: str) -> None:
