@@ -92,6 +92,14 @@ class Quantized(nn.Module):
         placed = [calls[index] for index in np.flatnonzero(placement.placed[:, 0]).tolist()]
         self._names = {made: "{}_{}".format(*made) for made in placed if made is not None}
         self.quantizers = nn.ModuleDict({name: Quantizer() for name in self._names.values()})
+        self._reads = {}
+        for layer in runs:
+            source = layer.source
+            while not placement.placed[source, 0]:  # moved since it was quantized
+                source = ops[source].sources[0]
+            made = calls[source % len(calls)]
+            assert made is not None
+            self._reads[layer.name] = self._names[made]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Takes and returns what the network does."""
@@ -109,6 +117,12 @@ class Quantized(nn.Module):
         call(self, inputs)
         for quantizer in quantizers:
             quantizer.settle()
+        for name, source in self._reads.items():
+            layer, scale = self.model.get_submodule(name), self.quantizers[source].scale
+            assert isinstance(scale, Tensor) and isinstance(layer.weight_scale, Tensor)
+            if isinstance(layer.bias, Tensor):  # the runtime counts it in these steps
+                step = layer.weight_scale * scale
+                layer.bias.copy_((layer.bias / step).round() * step)
 
     def _before(self, made: Call, args: tuple[Any, ...]) -> tuple[Any, ...]:
         if made not in self.layers:
