@@ -74,7 +74,8 @@ class Quantized(nn.Module):
         super().__init__()
         self.model = copy.deepcopy(model).eval()
         shape = tuple(inputs.shape) if torch.is_tensor(inputs) else ()
-        ops = record(self.model, inputs)[0]
+        with torch.autocast("cpu", enabled=False):  # casts are no operators of the network
+            ops = record(self.model, inputs)[0]
         found = find_layers(self.model, ops, shape)
         missing = set(layers) - {layer.name for layer in found}
         if missing:
