@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,7 +65,7 @@ def show(
     """Show a table: what it was measured on, and its operators."""
     path, found = _open(table, threads, batch)
     entries = {str(s): e for s, e in sorted(found.entries.items()) if contains in str(s)}
-    overhead = {"run": found.overhead.run, "kernel": found.overhead.kernel}
+    overhead = asdict(found.overhead)
     if as_json:
         print_json(
             {
@@ -78,7 +79,10 @@ def show(
         return
     device = found.device
     typer.echo(f"{path}\n{device.processor}, {device.runtime}, {device.threads} thread(s), batch {device.batch}")
-    typer.echo(f"measured {found.measured_at}; overhead {overhead['run']} us a run, {overhead['kernel']} us a kernel")
+    typer.echo(
+        f"measured {found.measured_at}; overhead {overhead['run']} us a run, {overhead['kernel']} us a kernel, "
+        f"{overhead['int8']} us a kernel in int8"
+    )
     print_table(
         f"{len(entries)} of {len(found.entries)} operators",
         ["operator", "us", "quartiles"],

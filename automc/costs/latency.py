@@ -10,11 +10,12 @@ import numpy as np
 
 from automc.costs.precision import Precisions
 from automc.graph import ModelGraph
-from automc.graph.fusion import find_kernels, is_free
+from automc.graph.fusion import find_kernels, is_free, joined_sums
 from automc.graph.ops import OUTSIDE
 from automc.graph.quantizers import Placement, find_sums
 from automc.latency_tables import LatencyTable, Signature
-from automc.latency_tables.kernels import DEQUANTIZE, QUANTIZE, edge_signature, signature_of
+from automc.latency_tables.kernels import edge_signature, signature_of
+from automc.latency_tables.signature import DEQUANTIZE, QUANTIZE
 from automc.search_spaces import SearchSpace
 
 _Runs = Callable[[Placement], np.ndarray]
@@ -47,17 +48,17 @@ class LatencyModel:
             signature = partial(signature_of, graph, ops, int8=int8)
             add(signature(graph.dims).op, ops[0], signature, runs)
 
-        for kernel in find_kernels(graph.ops):
-            at = next((place for place, op in enumerate(kernel) if place and graph.ops[op].kind == "add"), None)
-            if at is None:
+        kernels = find_kernels(graph.ops)
+        joined = joined_sums(graph.ops, kernels)
+        for kernel in kernels:
+            added = next((op for op in kernel if op in joined), None)
+            if added is None:
                 add_ops(kernel, False, partial(_in_float, kernel[0]))
                 continue
-            # an addition fuses into a float convolution only if what it adds is in float too
-            other = next(source for source in graph.ops[kernel[at]].sources if source not in kernel)
-            add_ops(kernel, False, partial(_fused, kernel[0], other))
-            add_ops(kernel[:at], False, partial(_apart, kernel[0], other))
-            for op in kernel[at:]:
-                add_ops([op], False, partial(_left_over, kernel[0], other, op))
+            add_ops(kernel, False, partial(_fused, added))
+            add_ops(kernel[: kernel.index(added)], False, partial(_apart, kernel[0], added))
+            for op in kernel[kernel.index(added) :]:
+                add_ops([op], False, partial(_left_over, added, op))
         for index in range(len(graph.ops)):
             if can.int8[index].any() and index not in fused and not is_free(graph.ops[index]):
                 add_ops(units.get(index, (index,)), True, partial(_in_int8, index))
@@ -89,16 +90,16 @@ def _in_int8(op: int, placement: Placement) -> np.ndarray:
     return placement.int8[op]
 
 
-def _fused(first: int, other: int, placement: Placement) -> np.ndarray:
-    return ~placement.int8[first] & ~placement.quantized[other]
+def _fused(added: int, placement: Placement) -> np.ndarray:
+    return placement.fused[added]
 
 
-def _apart(first: int, other: int, placement: Placement) -> np.ndarray:
-    return ~placement.int8[first] & placement.quantized[other]
+def _apart(first: int, added: int, placement: Placement) -> np.ndarray:
+    return ~placement.int8[first] & ~placement.fused[added]
 
 
-def _left_over(first: int, other: int, op: int, placement: Placement) -> np.ndarray:
-    return ~_fused(first, other, placement) & ~placement.int8[op]
+def _left_over(added: int, op: int, placement: Placement) -> np.ndarray:
+    return ~placement.fused[added] & ~placement.int8[op]
 
 
 def _enters(row: int, placement: Placement) -> np.ndarray:
@@ -165,9 +166,7 @@ class _Part:
         unknown = runs & np.isnan(self._known[keys])
         if unknown.any():
             for key, row in zip(*np.unique(keys[unknown], return_index=True), strict=True):
-                entry = table.lookup(self.signature(indices[np.flatnonzero(unknown)[row]]))
-                # a profile rounds to microseconds: a kernel may be all overhead, never less than nothing
-                self._known[key] = max(entry.us + table.overhead.kernel, 0.0)
+                self._known[key] = table.cost(self.signature(indices[np.flatnonzero(unknown)[row]]))
         return np.where(runs, self._known[keys], 0.0)
 
 

@@ -78,6 +78,16 @@ def find_kernels(ops: Sequence[Op]) -> list[Kernel]:
     return [kernel for index, kernel in sorted(kernels.items()) if index not in fused]
 
 
+def joined_sums(ops: Sequence[Op], kernels: Sequence[Kernel]) -> dict[int, tuple[int, int]]:
+    """Returns, for each addition in a kernel, the convolution that takes it and what is added to its result."""
+    joined = {}
+    for kernel in kernels:
+        for op in kernel[1:]:
+            if ops[op].kind == "add":
+                joined[op] = (kernel[0], next(source for source in ops[op].sources if source not in kernel))
+    return joined
+
+
 def is_free(op: Op) -> bool:
     """Says whether an operator moves no data: views, and slices that leave nothing out."""
     return op.kind in FREE or (op.kind == "slice" and op.inputs[0] == op.output)

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
-from automc.graph.fusion import BATCH_NORMS, is_free, users_of
+from automc.graph.fusion import BATCH_NORMS, find_kernels, is_free, joined_sums, users_of
 from automc.graph.ops import OUTSIDE, Op
 
 _MOVES = frozenset({"slice", "max_pool2d_with_indices", "permute", "transpose"})
 _AGAIN = frozenset({"constant_pad_nd"})  # has no kernel in int8; quantized again, an addition behind it can have one
+_STAYS = BATCH_NORMS | set("relu hardtanh leaky_relu sigmoid tanh max_pool2d_with_indices avg_pool2d".split())
 _CLIPS = frozenset({"relu", "hardtanh"})  # a quantizer clips, so they need not run
 
 
@@ -49,6 +50,8 @@ class Placement:
         placed: whether a quantizer of its own stands behind it.
         enters: whether its result goes from float to int8.
         leaves: whether it goes from int8 to float for some of its readers.
+        fused: for an addition that a float convolution may take, whether it does. Float convolutions compute in a
+            blocked layout; what is added must be in it too, so it must come from another of them.
     """
 
     int8: np.ndarray
@@ -56,6 +59,7 @@ class Placement:
     placed: np.ndarray
     enters: np.ndarray
     leaves: np.ndarray
+    fused: np.ndarray
 
 
 def find_layers(model: nn.Module, ops: Sequence[Op], input_shape: tuple[int, ...]) -> tuple[Layer, ...]:
@@ -120,6 +124,7 @@ class Quantizers:
         self._spans = {name: _Span(ops, name) for name in blocks}
         self._users = users_of(ops)
         self._sums = find_sums(ops)
+        self._joined = joined_sums(ops, find_kernels(ops))
         chains = [*(layer.ops for layer in layers), *self._sums.values()]
         self._heads = {layer.ops[0]: layer for layer in layers}
         self._inner = {op: chain[0] for chain in chains for op in chain[1:]}
@@ -147,6 +152,7 @@ class Quantizers:
             wanted[span.source] |= wanted[span.result] & ~kept[name]
         runs, quantized, own = np.zeros_like(present), wanted & present, np.zeros_like(present)
         results = {span.result: name for name, span in self._spans.items()}
+        blocked, fused = np.zeros_like(present), np.zeros_like(present)
         for index, op in enumerate(ops):
             if index in heads:
                 layer = heads[index]
@@ -163,9 +169,19 @@ class Quantizers:
             quantized[index] |= own[index]
             if op.kind in _AGAIN and op.sources[0] != OUTSIDE and op.call is not None:
                 quantized[index] |= quantized[op.sources[0]]
+            if index in self._joined:
+                head, other = self._joined[index]
+                fused[index] = blocked[index] = ~runs[head] & blocked[other]
+            elif op.kind == "convolution":
+                blocked[index] = ~runs[index]
+            elif op.kind in _STAYS:
+                blocked[index] = blocked[op.sources[0]]
+            blocked[index] &= ~quantized[index]
             if index in results:  # of a block that was dropped, readers get what it would have read
                 name = results[index]
-                quantized[index] = np.where(kept[name], quantized[index], quantized[self._spans[name].source])
+                source = self._spans[name].source
+                quantized[index] = np.where(kept[name], quantized[index], quantized[source])
+                blocked[index] = np.where(kept[name], blocked[index], blocked[source])
 
         float_read = np.zeros_like(present)
         for index, op in enumerate(ops):
@@ -183,6 +199,7 @@ class Quantizers:
             placed=quantized & present & ~moved,
             enters=quantized & present & ~own,
             leaves=quantized & present & float_read,
+            fused=fused & present,
         )
 
 

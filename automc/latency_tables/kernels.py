@@ -10,17 +10,11 @@ import numpy as np
 from automc.graph import ModelGraph, Op
 from automc.graph.fusion import BATCH_NORMS
 from automc.graph.ops import OUTSIDE
-from automc.latency_tables.signature import Signature
+from automc.latency_tables.signature import INT8, Signature
 
 _RENAMED = {"_softmax": "softmax", "_adaptive_avg_pool2d": "adaptive_avg_pool2d", "convolution": "conv"}
 _RENAMED |= dict.fromkeys(BATCH_NORMS, "batch_norm")
 _RENAMED |= {"addmm": "linear", "max_pool2d_with_indices": "max_pool2d", "constant_pad_nd": "pad"}
-
-INT8 = "int8."
-"""What the names of operators that run in int8 begin with."""
-
-QUANTIZE, DEQUANTIZE = "quantize", "dequantize"
-"""The names of what happens where precision changes."""
 
 Shapes = tuple[tuple[int, ...], ...]
 

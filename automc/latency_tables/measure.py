@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
 from automc.errors import RuntimeFailure
 from automc.latency_tables import micro
 from automc.latency_tables.child import Feeds, run_child
 from automc.latency_tables.device import Device
-from automc.latency_tables.kernels import DEQUANTIZE, QUANTIZE
-from automc.latency_tables.signature import Signature
+from automc.latency_tables.signature import DEQUANTIZE, INT8, QUANTIZE, Signature
 from automc.latency_tables.table import Entry, LatencyTable, Overhead
 
-METHOD = "ONNX Runtime profile of operators side by side in one model, fused and in the runtime's layout; midmeans"
+METHOD = "ONNX Runtime profile of operators side by side in one model, fused and in the runtime's layout; means"
 
 # About as many operators in one model as a network has layers, so that caches hold what they would hold there:
 # with 96 of them, predictions of a small network were 11 to 15% too high, with 12 it was 2% (benchmarks/prediction.py).
 _BATCH = 12
 _RUNS, _PASSES, _WARMUP = 20, 3, 5
-_CHAIN = Signature.of("conv+relu", (16, 16), n=(1,), hw=(16, 16), k=(3, 3), s=(1, 1), p=(1, 1), d=(1, 1), g=(1,))
+_TICK, _FAR = 1.5, 0.1  # microseconds, and share of the median, beyond which a run was disturbed
+_CHAINS = tuple(
+    Signature.of("conv+relu", (width, width), n=(1,), hw=(size, size), k=(3, 3), s=(1, 1), p=(1, 1), d=(1, 1), g=(1,))
+    for width, size in ((16, 32), (32, 16), (64, 8))
+)
 _LENGTHS = (2, 12, 24)
 
 
@@ -88,19 +90,34 @@ def measure_entries(device: Device, signatures: Sequence[Signature]) -> dict[Sig
 
 
 def measure_overhead(device: Device) -> Overhead:
-    """Fits what a network costs beyond its operators, on chains of one operator of several lengths."""
-    operator = measure_entries(device, [_CHAIN])[_CHAIN].us
-    shape = (1, _CHAIN.channels[0], *_CHAIN.get("hw"))
-    feeds = {"x": np.random.default_rng(0).standard_normal(shape).astype(np.float32)}
+    """Fits what a network costs beyond its operators, on chains of one operator of several lengths.
+
+    The runtime's profile overstates an operator, more so a short one: the chains have operators of several sizes, and
+    what is over is the mean of theirs.
+    """
+    entries = measure_entries(device, [*_CHAINS, *map(_in_int8, _CHAINS)])
+    links = list(entries)
+    generator = np.random.default_rng(0)
     with tempfile.TemporaryDirectory(prefix="automc-") as name:
-        paths = []
-        for length in _LENGTHS:
-            paths.append(Path(name) / f"chain{length}.onnx")
-            paths[-1].write_bytes(micro.chain(_CHAIN, length))
-        timings = time_models(device, paths, [feeds] * len(paths), "Measuring the runtime's overhead")
-    fit = np.polynomial.Polynomial.fit(_LENGTHS, [timing.us for timing in timings], deg=1).convert()
-    run, each = fit.coef
-    return Overhead(run=round(float(run), 3), kernel=round(float(each) - operator, 3))
+        paths, inputs = [], []
+        for number, signature in enumerate(links):
+            shape = (1, signature.channels[0], *signature.get("hw"))
+            for length in _LENGTHS:
+                paths.append(Path(name) / f"chain{number}-{length}.onnx")
+                paths[-1].write_bytes(micro.chain(signature, length))
+                inputs.append({"x": generator.standard_normal(shape).astype(np.float32)})
+        us = np.array([t.us for t in time_models(device, paths, inputs, "Measuring the runtime's overhead")])
+    fits = [np.polynomial.Polynomial.fit(_LENGTHS, y, deg=1).convert().coef for y in us.reshape(len(links), -1)]
+    over = {link: float(each) - entries[link].us for link, (_, each) in zip(links, fits, strict=True)}
+    return Overhead(
+        run=round(float(np.mean([run for run, _ in fits])), 3),
+        kernel=round(float(np.mean([over[link] for link in _CHAINS])), 3),
+        int8=round(float(np.mean([over[_in_int8(link)] for link in _CHAINS])), 3),
+    )
+
+
+def _in_int8(signature: Signature) -> Signature:
+    return replace(signature, op=INT8 + signature.op.split("+")[0])
 
 
 def measure_table(device: Device, signatures: Sequence[Signature]) -> LatencyTable:
@@ -158,6 +175,9 @@ def _timing(times: np.ndarray, ratios: np.ndarray) -> Timing:
 
 
 def _entry(durations: Sequence[float]) -> Entry:
-    low, high = np.percentile(durations, [25, 75])
-    midmean = stats.trim_mean(durations, 0.25)
-    return Entry(round(float(midmean), 3), round(float(low), 3), round(float(high), 3), len(durations))
+    low, middle, high = np.percentile(durations, [25, 50, 75])
+    # the profiler's clock ticks in whole microseconds: what is left out is told by distance, since a median, or a
+    # mean of the middle half, would keep the grain
+    near = np.abs(np.asarray(durations) - middle) <= _TICK + _FAR * middle
+    mean = float(np.mean(np.asarray(durations)[near]))
+    return Entry(round(mean, 3), round(float(low), 3), round(float(high), 3), len(durations))

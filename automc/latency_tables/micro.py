@@ -8,14 +8,15 @@ after branch, so repeated runs interleave all measurements.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from automc.errors import TableError
 from automc.latency_tables.micro_graph import BINARY, MicroGraph, conv_attributes, input_shapes, pool_attributes
-from automc.latency_tables.micro_int8 import int8_branch, is_int8
-from automc.latency_tables.signature import Signature
+from automc.latency_tables.micro_int8 import int8_branch, int8_link, is_int8
+from automc.latency_tables.signature import INT8, Signature
 
 _UNARY: dict[str, tuple[str, dict[str, Any]]] = {
     "relu": ("Relu", {}),
@@ -34,10 +35,12 @@ _COMPOSED = frozenset({"hardtanh", "silu", "hardswish"})
 def chain(signature: Signature, length: int) -> bytes:
     """Returns an ONNX model that runs one operator ``length`` times in a row; its shape must stay the same."""
     graph = MicroGraph()
-    shape = input_shapes(signature)[0]
+    shape = input_shapes(replace(signature, op=signature.op.removeprefix(INT8)))[0]
     tensor = graph.input("x", shape)
     for step in range(length):
-        tensor = _branch(graph, f"k{step}.op", signature, [tensor])
+        name = f"k{step}.op"
+        linked = int8_link(graph, name, signature, tensor) if is_int8(signature) else None
+        tensor = linked or _branch(graph, name, signature, [tensor])
     return graph.serialize([tensor])
 
 

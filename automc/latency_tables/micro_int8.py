@@ -11,9 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from automc.errors import TableError
-from automc.latency_tables.kernels import DEQUANTIZE, INT8, QUANTIZE
 from automc.latency_tables.micro_graph import MicroGraph, conv_attributes, input_shapes, pool_attributes
-from automc.latency_tables.signature import Signature
+from automc.latency_tables.signature import DEQUANTIZE, INT8, QUANTIZE, Signature
 
 _SCALE = 1 / 32
 _WIDTH = 8  # channels of what stands around
@@ -63,6 +62,12 @@ def int8_branch(graph: MicroGraph, name: str, signature: Signature) -> str:
     return _weighted(
         graph, f"{name}.end", _quantized(graph, f"{made}.q", tensor), (1, outputs) if flat else (1, outputs, 1, 1)
     )
+
+
+def int8_link(graph: MicroGraph, name: str, signature: Signature, tensor: str) -> str:
+    """Adds one layer in int8 to a chain of them; returns its result."""
+    plain = replace(signature, op=signature.op.removeprefix(INT8))
+    return _quantized(graph, f"{name}.q", _layer(graph, name, plain, _quantized(graph, f"{name}.in", tensor)))
 
 
 def _quantized(graph: MicroGraph, name: str, tensor: str, last: str | None = None) -> str:

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 from automc.errors import TableError
 
+INT8 = "int8."
+"""What the names of operators that run in int8 begin with."""
+QUANTIZE, DEQUANTIZE = "quantize", "dequantize"
+"""The names of what happens where precision changes."""
+
 
 @dataclass(frozen=True, order=True)
 class Signature:

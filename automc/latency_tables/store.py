@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
@@ -24,6 +25,7 @@ class _Strict(BaseModel):
 class _Overhead(_Strict):
     run: FiniteFloat
     kernel: FiniteFloat
+    int8: FiniteFloat
 
 
 class _Entry(_Strict):
@@ -59,7 +61,7 @@ def load_table(path: Path) -> LatencyTable:
         raise TableError(f"{path}: {error}") from None
     return LatencyTable(
         device=data.device,
-        overhead=Overhead(data.overhead_us.run, data.overhead_us.kernel),
+        overhead=Overhead(**data.overhead_us.model_dump()),
         entries=entries,
         measured_at=data.measured_at,
         method=data.method,
@@ -73,7 +75,7 @@ def save_table(table: LatencyTable, path: Path) -> None:
         "device": table.device.model_dump(mode="json"),
         "measured_at": table.measured_at,
         "method": table.method,
-        "overhead_us": {"run": table.overhead.run, "kernel": table.overhead.kernel},
+        "overhead_us": asdict(table.overhead),
         "operators": {
             str(signature): {"us": entry.us, "low": entry.low, "high": entry.high, "runs": entry.runs}
             for signature, entry in sorted(table.entries.items())

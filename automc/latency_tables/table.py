@@ -10,7 +10,7 @@ import numpy as np
 
 from automc.errors import TableError
 from automc.latency_tables.device import Device
-from automc.latency_tables.signature import Signature
+from automc.latency_tables.signature import INT8, Signature
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,7 @@ class Entry:
     """The latency of one operator.
 
     Attributes:
-        us: midmean (mean of the middle half) over interleaved runs, in microseconds. The runtime's clock
-            ticks in whole microseconds, which a median would keep.
+        us: mean over interleaved runs that were not disturbed, in microseconds.
         low: first quartile.
         high: third quartile.
         runs: how many runs.
@@ -35,15 +34,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Overhead:
-    """What a network costs beyond its operators, fitted on chains of one operator; microseconds.
+    """What a network costs beyond its operators, fitted on chains of one operator each; microseconds.
 
     Attributes:
         run: for each inference.
         kernel: for each operator of it; below zero when the runtime's profile overstates operators.
+        int8: the same for each operator in int8.
     """
 
     run: float
     kernel: float
+    int8: float = 0.0
 
 
 @dataclass
@@ -81,6 +82,12 @@ class LatencyTable:
                 "measure it with: automc latency measure"
             )
         return entry
+
+    def cost(self, signature: Signature) -> float:
+        """Returns what an operator adds to a network's latency, in microseconds; raises TableError like `lookup`."""
+        overhead = self.overhead.int8 if signature.op.startswith(INT8) else self.overhead.kernel
+        # an operator may be all overhead, never less than nothing
+        return max(self.lookup(signature).us + overhead, 0.0)
 
     def covers(self, signature: Signature) -> bool:
         """Says whether `lookup` would answer."""
