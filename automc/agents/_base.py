@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -52,10 +53,15 @@ class Agent(ABC):
     - its next proposal depends on the seed, on how often `propose` was called and on what `learn` was told, and on
       nothing else: an agent that is told the same again goes on as the first would have.
 
+    Attributes:
+        proposals: how many proposals it has at most; None for as many as one asks for.
+
     Args:
         problem: what to search.
         seed: seeds all random choices.
     """
+
+    proposals: ClassVar[int | None] = None
 
     def __init__(self, problem: Problem, seed: int) -> None:
         self.problem, self.seed = problem, seed

@@ -34,7 +34,7 @@ class Search:
         """Runs the controls and then the agent, each with as many evaluations as were asked for."""
         for name in dict.fromkeys((*CONTROLS, self.config.agent)):
             agent = make_agent(name, self.problem, self.config.seed)
-            total = 1 if name == "uniform" else self.config.evaluations
+            total = agent.proposals or self.config.evaluations
             best = self._recall(name, agent)
             with progress.bar(f"Searching: {name}", total, done=agent.proposed) as line:
                 for number in range(agent.proposed, total):

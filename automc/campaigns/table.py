@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from automc.agents.registry import CONTROLS
-from automc.campaigns.result import Row, SearchResult
+from automc.campaigns.result import Row, SearchResult, Tuned
 from automc.costs.units import number, scale
 from automc.tasks.metrics import format_score, in_percent
 
@@ -55,12 +54,14 @@ class Column:
 def comparison(result: SearchResult) -> list[Column]:
     """Returns what the report compares, column by column."""
     original, rows, metric = result.row("original"), result.rows, result.metric
-    columns = [
-        _scores(f"Test {metric}", result, lambda row: row.test_score),
-        _scores(f"Search {metric}", result, lambda row: row.search_score),
-        _measured(result),
-        _predicted(result),
-    ]
+    columns = []
+    for tuned in (True, False):
+        if tuned and not any(row.tuned for row in rows):
+            continue
+        first = ("Fine-tuned test", "Fine-tuned search") if tuned else ("Test", "Search")
+        columns.append(_scores(f"{first[0]} {metric}", result, lambda row: row.test_score, tuned))
+        columns.append(_scores(f"{first[1]} {metric}", result, lambda row: row.search_score, tuned))
+    columns += [_measured(result), _predicted(result)]
     costs: list[tuple[str, str, Callable[[Row], float]]] = [
         ("MACs", "macs", lambda row: row.predicted.macs),
         ("Parameters", "params", lambda row: row.predicted.params),
@@ -77,9 +78,18 @@ def comparison(result: SearchResult) -> list[Column]:
 
 def twin(result: SearchResult, row: Row) -> str | None:
     """Returns the control whose policy is also this row's, if there is one."""
-    if row.policy is None or row.name in CONTROLS:
+    if row.policy is None or row.name in result.controls:
         return None
-    return next((other.name for other in result.rows if other.name in CONTROLS and other.policy == row.policy), None)
+    return next((name for name in result.controls if result.row(name).policy == row.policy), None)
+
+
+def remark(result: SearchResult, row: Row) -> str:
+    """Returns what belongs below a network's name: whose policy it is, and whether a control is over the budget."""
+    if (found := twin(result, row)) is not None:
+        return f"same as {found}"
+    if row.name in result.controls:
+        return "" if row.keeps_budget else "over the budget"
+    return f"by {row.agent}" if row.agent else ""
 
 
 def prediction_error(row: Row) -> float | None:
@@ -107,12 +117,8 @@ def render_table(result: SearchResult) -> Table:
     )
     table.add_column("(% of the original)", header_style="dim", style="dim")
     for row in result.rows:
-        header = Text(row.name)
-        if (found := twin(result, row)) is not None:
-            header.append(f"\n= {found}", style="dim")
-        elif row.name == "best" and row.agent:
-            header.append(f"\nby {row.agent}", style="dim")
-        table.add_column(header, justify="right", style=colour if row.name == "best" else "", min_width=len(row.name))
+        header = Text(row.name).append(f"\n{remark(result, row)}".rstrip(), style="dim")
+        table.add_column(header, justify="right", style=colour if row.name == "best" else "", overflow="fold")
     for column in comparison(result):
         cells = []
         for cell in column.cells:
@@ -125,12 +131,17 @@ def render_table(result: SearchResult) -> Table:
     return table
 
 
-def _scores(title: str, result: SearchResult, get: Callable[[Row], float]) -> Column:
+def _scores(title: str, result: SearchResult, get: Callable[[Row | Tuned], float], tuned: bool = False) -> Column:
     base, percent = get(result.row("original")), in_percent(result.metric)
     cells = []
     for row in result.rows:
-        change = f"{signed(100 * (get(row) - base), 2)} points" if percent else signed(get(row) - base, 4)
-        cells.append(Cell(format_score(get(row), result.metric), () if row.name == "original" else (change,)))
+        source = row.tuned if tuned else row
+        if source is None:
+            cells.append(Cell("–"))
+            continue
+        gain = get(source) - base
+        change = f"{signed(100 * gain, 2)} points" if percent else signed(gain, 4)
+        cells.append(Cell(format_score(get(source), result.metric), () if row.name == "original" else (change,)))
     return Column(title, "", tuple(cells))
 
 

@@ -68,8 +68,17 @@ class Evaluator:
         self._recovery = LeastSquares(model, graph, calibration, seed)
         self._known: dict[Policy, Evaluation] = {}
 
-    def build(self, policy: Policy) -> Compressed:
-        """Returns the compressed and recovered network of a policy."""
+    def build(self, policy: Policy, trained: Compressed | None = None) -> Compressed:
+        """Returns the network of a policy as it is scored and exported.
+
+        Args:
+            policy: the policy.
+            trained: what `recover` made of it, fine-tuned since; by default as `recover` makes it.
+        """
+        return trained or self.recover(policy)
+
+    def recover(self, policy: Policy) -> Compressed:
+        """Returns the float network of a policy, compressed and recovered: what fine-tuning starts from."""
         compressed = compress(self.model, self.graph, policy, self._scores)
         if compressed.kept or compressed.dropped:
             self._recovery.refit(compressed)

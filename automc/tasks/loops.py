@@ -1,4 +1,4 @@
-"""The training and prediction loops that every task shares."""
+"""The prediction loop that every task shares; `automc.tasks.training` has the one for training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from automc import progress
 from automc.tasks._base import Split, Task, call, concatenate
 
 
@@ -22,27 +21,3 @@ def predict(model: nn.Module, task: Task, split: Split, n: int | None = None) ->
 def score(model: nn.Module, task: Task, split: Split, n: int | None = None) -> float:
     """Returns the task's score of the model on the first ``n`` examples of a split."""
     return task.score(*predict(model, task, split, n))
-
-
-def train(model: nn.Module, task: Task, epochs: int, rate: float, seed: int, description: str) -> None:
-    """Trains the model in place on the task's ``train`` split: SGD with Nesterov momentum, one-cycle schedule.
-
-    Args:
-        model: the network; it is left in evaluation mode.
-        task: gives batches and loss.
-        epochs: passes over the training split.
-        rate: highest learning rate.
-        seed: seeds the order of the batches.
-        description: what the progress bar says.
-    """
-    steps = sum(1 for _ in task.batches("train", seed=seed))
-    optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=epochs * steps)
-    model.train()
-    for epoch in progress.track(range(epochs), description):
-        for inputs, targets in task.batches("train", seed=seed + epoch):
-            optimizer.zero_grad(set_to_none=True)
-            task.loss(call(model, inputs), targets).backward()
-            optimizer.step()
-            schedule.step()
-    model.eval()
