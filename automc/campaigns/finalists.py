@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from automc import progress
-from automc.agents import CONTROLS
 from automc.campaigns.result import Evaluated
 from automc.campaigns.search import Search
 from automc.compression import Compressed
@@ -106,8 +105,7 @@ class Finals:
 
         All that are returned were measured in the same run, the last.
         """
-        agents = dict.fromkeys((*CONTROLS, self._search.config.agent))
-        ranked = {agent: self._search.ranked(agent) for agent in agents}
+        ranked = {agent: self._search.ranked(agent) for agent in self._search.agents}
         fields = {agent: field[: self._places(agent)] for agent, field in ranked.items() if field}
         for _ in range(_ROUNDS):
             self._measure([done for field in fields.values() for done in field])
@@ -145,7 +143,7 @@ class Finals:
 
     def _places(self, agent: str) -> int:
         places = self._search.config.finalists
-        return min(_CONTROL_FINALISTS, places) if agent in CONTROLS else places
+        return min(_CONTROL_FINALISTS, places) if agent in self._search.controls else places
 
     def _kept(self, agent: str) -> int:
         """Returns how many of an agent's finalists are of use later."""

@@ -14,7 +14,6 @@ import torch
 
 import automc
 from automc import files, progress
-from automc.agents import CONTROLS
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.finalists import Finalist, Finals
 from automc.campaigns.journal import Journal
@@ -72,7 +71,7 @@ def _finish(search: Search, staging: Path, checkpoints: Path, start: float) -> S
     chosen = fine_tune(search, finals, finals.choose(), staging, checkpoints)
     best = finals.best(chosen)
     rows = [_original(search, finals)]
-    rows += [_row(name, chosen[name][0], search, finals) for name in CONTROLS if name in chosen]
+    rows += [_row(name, chosen[name][0], search, finals) for name in search.controls if name in chosen]
     rows.append(_row("best", best, search, finals))
     said, brought = verdict(rows, config.agent, setup.subject.task)
     result = SearchResult(

@@ -17,6 +17,10 @@ from automc.search_spaces import Policy
 class Search:
     """The evaluations of one search.
 
+    Attributes:
+        controls: names of the controls.
+        agents: names of all that search, controls first.
+
     Args:
         config: what was asked for.
         setup: what it stands on.
@@ -25,6 +29,8 @@ class Search:
 
     def __init__(self, config: SearchConfig, setup: Setup, journal: Journal) -> None:
         self.config, self.setup, self._journal = config, setup, journal
+        self.controls: tuple[str, ...] = CONTROLS
+        self.agents = tuple(dict.fromkeys((*CONTROLS, config.agent)))
         subject = setup.subject
         self.evaluator = Evaluator(subject.task, subject.model, subject.graph, config.fidelity, config.seed)
         self.problem = Problem(setup.space, setup.projection, subject.task.higher_is_better)
@@ -32,7 +38,7 @@ class Search:
 
     def run(self) -> None:
         """Runs the controls and then the agent, each with as many evaluations as were asked for."""
-        for name in dict.fromkeys((*CONTROLS, self.config.agent)):
+        for name in self.agents:
             agent = make_agent(name, self.problem, self.config.seed)
             total = agent.proposals or self.config.evaluations
             best = self._recall(name, agent)

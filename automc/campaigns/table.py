@@ -6,12 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from automc.campaigns.result import Row, SearchResult, Tuned
+from automc.campaigns.result import Row, SearchResult
 from automc.costs.units import number, scale
 from automc.tasks.metrics import format_score, in_percent
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+
+_DETAILED = 5  # more networks than that leave a terminal no room for what is below the figures
 
 
 @dataclass(frozen=True)
@@ -54,13 +57,12 @@ class Column:
 def comparison(result: SearchResult) -> list[Column]:
     """Returns what the report compares, column by column."""
     original, rows, metric = result.row("original"), result.rows, result.metric
-    columns = []
-    for tuned in (True, False):
-        if tuned and not any(row.tuned for row in rows):
-            continue
-        first = ("Fine-tuned test", "Fine-tuned search") if tuned else ("Test", "Search")
-        columns.append(_scores(f"{first[0]} {metric}", result, lambda row: row.test_score, tuned))
-        columns.append(_scores(f"{first[1]} {metric}", result, lambda row: row.search_score, tuned))
+    columns = [
+        _scores(f"Test {metric}", result, lambda row: row.test_score),
+        _scores(f"Search {metric}", result, lambda row: row.search_score),
+    ]
+    if any(row.tuned for row in rows):
+        columns.insert(0, _tuned(result))
     columns += [_measured(result), _predicted(result)]
     costs: list[tuple[str, str, Callable[[Row], float]]] = [
         ("MACs", "macs", lambda row: row.predicted.macs),
@@ -107,42 +109,63 @@ def render_table(result: SearchResult) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    good = result.brought
+    good, detailed = result.brought, len(result.rows) <= _DETAILED
     colour = "green" if good else "yellow"
     table = Table(
         title=Text(f"{result.task}: {', '.join(result.budgets)}", style="bold"),
         caption=Text(result.verdict, style=f"bold {colour}"),
         caption_justify="left",
         title_justify="left",
+        padding=(0, 1) if detailed else (0, 0, 0, 1),
     )
-    table.add_column("(% of the original)", header_style="dim", style="dim")
+    table.add_column("(% of the original)", header_style="dim", style="dim", overflow="fold")
     for row in result.rows:
         header = Text(row.name).append(f"\n{remark(result, row)}".rstrip(), style="dim")
-        table.add_column(header, justify="right", style=colour if row.name == "best" else "", overflow="fold")
+        table.add_column(
+            header,
+            justify="right",
+            style=colour if row.name == "best" else "",
+            overflow="fold",
+            min_width=min(len(row.name), 8),
+        )
     for column in comparison(result):
         cells = []
         for cell in column.cells:
             text = Text(cell.value)
             text.append(f" ({cell.share})" if cell.share else "", style="dim")
-            for note in filter(None, (*cell.notes, cell.spread)):
+            for note in filter(None, (*cell.notes, cell.spread) if detailed else ()):
                 text.append(f"\n{note}", style="dim")
             cells.append(text)
         table.add_row(Text(column.heading), *cells)
     return table
 
 
-def _scores(title: str, result: SearchResult, get: Callable[[Row | Tuned], float], tuned: bool = False) -> Column:
-    base, percent = get(result.row("original")), in_percent(result.metric)
+def _scores(title: str, result: SearchResult, get: Callable[[Row], float]) -> Column:
+    base = get(result.row("original"))
     cells = []
     for row in result.rows:
-        source = row.tuned if tuned else row
-        if source is None:
-            cells.append(Cell("–"))
-            continue
-        gain = get(source) - base
-        change = f"{signed(100 * gain, 2)} points" if percent else signed(gain, 4)
-        cells.append(Cell(format_score(get(source), result.metric), () if row.name == "original" else (change,)))
+        change = () if row.name == "original" else (_change(get(row), base, result.metric),)
+        cells.append(Cell(format_score(get(row), result.metric), change))
     return Column(title, "", tuple(cells))
+
+
+def _tuned(result: SearchResult) -> Column:
+    base, metric = result.row("original").test_score, result.metric
+    cells = []
+    for row in result.rows:
+        if row.tuned is None:
+            cells.append(Cell("–"))
+        else:
+            notes = (
+                _change(row.tuned.test_score, base, metric),
+                f"search {format_score(row.tuned.search_score, metric)}",
+            )
+            cells.append(Cell(format_score(row.tuned.test_score, metric), notes))
+    return Column(f"Fine-tuned test {metric}", "", tuple(cells))
+
+
+def _change(score: float, base: float, metric: str) -> str:
+    return f"{signed(100 * (score - base), 2)} points" if in_percent(metric) else signed(score - base, 4)
 
 
 def _measured(result: SearchResult) -> Column:
