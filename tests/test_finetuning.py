@@ -18,11 +18,12 @@ from automc.campaigns.tuning import FOLDER
 from automc.evaluation import Fidelity
 from automc.recipes import apply_recipe, load_recipe, verify
 from automc.search_spaces import Policy, SpaceConfig
+from automc.tasks import Inputs
 from automc.tasks.loops import score
 from tests.trained import Blobs
 
 HERE = Path(__file__).parent
-FAINT = {"brightness": 0.8}  # hard enough for a small network to lose by what is taken from it
+FAINT = {"brightness": 1.2}  # hard enough for a small network to lose by what is taken from it
 CONFIG = SearchConfig(
     task="trained.py:Blobs",
     task_args=FAINT,
@@ -31,11 +32,11 @@ CONFIG = SearchConfig(
     finalists=2,
     space=SpaceConfig(channel_multiple=4),
     fidelity=Fidelity(calibration_images=64),
-    finetune=FineTune(epochs=1, finalists=2),
+    finetune=FineTune(epochs=4, finalists=2),
 )
 YAML = """
 task: {task}
-task_args: {{brightness: 0.8}}
+task_args: {{brightness: 1.2}}
 budget: macs<=20%
 evaluations: 3
 finalists: 2
@@ -70,7 +71,7 @@ def test_the_recipe_makes_the_tuned_network_and_verifies(found: tuple[SearchResu
     task, recipe, best = Blobs(brightness=FAINT["brightness"]), load_recipe(out / "recipe.yaml"), result.row("best")
     model = apply_recipe(recipe, out / "recipe.yaml", task)
     assert best.tuned is not None
-    assert best.tuned.epochs == recipe.tuned_epochs == 1
+    assert best.tuned.epochs == recipe.tuned_epochs == 4
     assert recipe.figures.search_score == best.tuned.search_score == score(model, task, "search")
     assert recipe.figures.test_score == best.tuned.test_score
     assert verify(recipe, out / "model.onnx", task, model).passed
@@ -89,13 +90,34 @@ def test_scores_before_and_after_are_both_kept(found: tuple[SearchResult, Path])
     assert best.tuned is not None
     assert best.tuned.search_score > best.search_score
     assert result.row("original").tuned is None
-    for name in result.controls:  # controls are tuned only where their policy is one of the agent's best
-        assert result.row(name).tuned is None or result.row(name).policy in [
-            done.policy for done in result.evaluations if done.agent == "tpe"
-        ]
-    assert "Before fine-tuning (1 epochs) it was" in result.verdict
+    found_by_agent = [done.policy for done in result.evaluations if done.agent == "tpe"]
+    highest = max(row.search_score for row in result.rows[1:])
+    for row in map(result.row, result.controls):  # not tuned, unless it would have been the best of all
+        assert row.tuned is None or row.policy in found_by_agent or row.search_score == highest
+    assert "Before fine-tuning (4 epochs) it was" in result.verdict
     assert any("Fine-tuned on the training split alone" in claim for claim in result.claims)
     assert not (out / FOLDER).exists()
+
+
+class Spoilt(Blobs):
+    """Its training examples show nothing."""
+
+    def augment(self, inputs: Inputs, generator: torch.Generator) -> Inputs:
+        assert isinstance(inputs, torch.Tensor)
+        return torch.randn(inputs.shape, generator=generator)
+
+
+def test_a_network_that_training_makes_worse_stays_as_it_was(tmp_path: Path) -> None:
+    finetune = FineTune(epochs=4, rate=0.2, finalists=1, distillation=0)
+    changes = {"task": "test_finetuning.py:Spoilt", "finetune": finetune, "evaluations": 1, "finalists": 1}
+    result = run_search(CONFIG.model_copy(update=changes), HERE, tmp_path)
+    recipe, task = load_recipe(tmp_path / "recipe.yaml"), Blobs(brightness=FAINT["brightness"])
+    model = apply_recipe(recipe, tmp_path / "recipe.yaml", task)
+    best = result.row("best")
+    assert best.tuned is None
+    assert recipe.tuned_epochs == 0
+    assert score(model, task, "search") == best.search_score
+    assert any("best had none" in claim for claim in result.claims)
 
 
 class Whole(Agent):
@@ -119,7 +141,7 @@ def test_any_list_of_controls_is_compared(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(AGENTS, "whole", (f"{__name__}:Whole", ""))
     monkeypatch.setitem(AGENTS, "silent", (f"{__name__}:Silent", ""))
     monkeypatch.setattr(search_module, "CONTROLS", ("whole", "silent", "uniform"))
-    finetune = FineTune(epochs=1, finalists=1, controls=True)
+    finetune = FineTune(epochs=4, finalists=1, controls=True)
     result = run_search(
         CONFIG.model_copy(update={"budget": (budget,), "finetune": finetune, "finalists": 1, "evaluations": 2}),
         HERE,
@@ -130,12 +152,11 @@ def test_any_list_of_controls_is_compared(tmp_path: Path, monkeypatch: pytest.Mo
     assert not whole.keeps_budget
     assert whole.policy == next(done.policy for done in result.evaluations if done.agent == "whole")
     assert sum(done.agent == "whole" for done in result.evaluations) == 1  # it is not forced into the budget
-    assert whole.tuned is None  # what is over the budget is none to be held against
+    assert whole.tuned is None  # what is over the budget is not the one to beat
     assert "control whole" not in result.verdict
     assert result.row("best").agent != "whole"
-    if result.row("uniform").keeps_budget:
-        assert result.row("uniform").tuned is not None
-        assert "on the test set before fine-tuning" not in result.verdict
+    assert "before fine-tuning)" not in result.verdict  # uniform was tuned likewise, if it keeps the budget
+    assert (result.row("uniform").tuned is not None) == result.row("uniform").keeps_budget
 
 
 def run_and_kill(folder: Path, until: Callable[[], bool]) -> None:

@@ -125,13 +125,11 @@ class Finals:
         return chosen
 
     def best(self, chosen: Chosen) -> Finalist:
-        """Returns the best of all that keep the budgets, of the tuned ones where there are any.
-
-        The asked agent wins a tie.
-        """
+        """Returns the best of all that keep the budgets, as they are in the end; the asked agent wins a tie."""
         asked_first = [*chosen.get(self._search.config.agent, []), *(one for field in chosen.values() for one in field)]
-        pool = [one for one in asked_first if one.tuned] or asked_first
-        return max(pool, key=lambda one: (self.keeps_budget(one), self._search.problem.merit(one.final.search_score)))
+        return max(
+            asked_first, key=lambda one: (self.keeps_budget(one), self._search.problem.merit(one.final.search_score))
+        )
 
     def keeps_budget(self, finalist: Finalist) -> bool:
         """Says whether a finalist keeps the budgets, latency as measured."""

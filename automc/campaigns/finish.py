@@ -73,7 +73,7 @@ def _finish(search: Search, staging: Path, checkpoints: Path, start: float) -> S
     rows = [_original(search, finals)]
     rows += [_row(name, chosen[name][0], search, finals) for name in search.controls if name in chosen]
     rows.append(_row("best", best, search, finals))
-    said, brought = verdict(rows, config.agent, setup.subject.task)
+    said, brought = verdict(rows, config.agent, setup.subject.task, config.finetune.controls)
     result = SearchResult(
         task=config.task,
         metric=setup.subject.task.metric,

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from automc import progress
 from automc.campaigns.finalists import Chosen, Finalist, Finals, TunedNetwork
 from automc.campaigns.search import Search
 from automc.recipes.export import export_onnx
@@ -30,7 +31,7 @@ def fine_tune(search: Search, finals: Finals, chosen: Chosen, staging: Path, che
         checkpoints: where each network's training is noted, in a folder of its own, for a search that is resumed.
 
     Returns:
-        The finalists again, with their tuned networks.
+        The finalists again, with their tuned networks, but for those that training made worse on search images.
     """
     settings = search.config.finetune
     if not settings.epochs:
@@ -38,12 +39,16 @@ def fine_tune(search: Search, finals: Finals, chosen: Chosen, staging: Path, che
     picked = [*chosen.get(search.config.agent, [])[: settings.finalists], finals.best(chosen)]
     if settings.controls:
         picked += [field[0] for agent, field in chosen.items() if agent != search.config.agent]
-    policies = list(dict.fromkeys(one.policy for one in picked if finals.keeps_budget(one)))
+    scores = {one.policy: one.search_score for one in picked if finals.keeps_budget(one)}
     networks = {}
-    for number, policy in enumerate(policies, start=1):
-        description = f"Fine-tuning {number} of {len(policies)}"
+    for number, (policy, before) in enumerate(scores.items(), start=1):
+        description = f"Fine-tuning {number} of {len(scores)}"
         file = staging / f"finalist-tuned{number}.onnx"
-        networks[policy] = _tuned(search, policy, file, checkpoints, description)
+        tuned = _tuned(search, policy, file, checkpoints, description)
+        if search.problem.merit(tuned.search_score) >= search.problem.merit(before):
+            networks[policy] = tuned
+        else:
+            progress.say(f"{description}: worse than before on search images; it stays as it was")
 
     def with_network(one: Finalist) -> Finalist:
         return replace(one, tuned=networks.get(one.policy))

@@ -15,18 +15,19 @@ from automc.tasks import Task
 from automc.tasks.metrics import format_score, in_percent
 
 
-def verdict(rows: list[Row], agent: str, task: Task) -> tuple[str, bool]:
+def verdict(rows: list[Row], agent: str, task: Task, tuned_alike: bool = False) -> tuple[str, bool]:
     """Says in two or three sentences what the search brought beyond its controls, and whether that is anything.
 
     It brought something only where its policy is ahead of the best control both on the search images that it was
     chosen by and on the test set, and there by more than chance: for a share, two standard errors of the difference.
-    Where only the agent's networks were fine-tuned, all are compared as they were before; what fine-tuning brought is
-    no merit of the search. A control over the budget is none to be held against.
+    Unless controls were fine-tuned like the agent's networks, all are compared as they were before; what fine-tuning
+    brought is no merit of the search. A control over the budget is none to be held against.
 
     Args:
         rows: original, any number of controls, best.
         agent: who was asked to search.
         task: gives the metric and the number of test examples.
+        tuned_alike: whether controls were fine-tuned too.
     """
     original, *controls, best = rows
     facts = _facts(original, best, task.metric)
@@ -36,10 +37,9 @@ def verdict(rows: list[Row], agent: str, task: Task) -> tuple[str, bool]:
     rivals = [row for row in controls if row.keeps_budget]
     if not rivals:
         return f"{facts} No control was measured within the budget.", True
-    alike = all(row.tuned for row in (best, *rivals))
-    before = " before fine-tuning" if best.tuned and not alike else ""
-    control = max(rivals, key=lambda row: sign * _scores(row, alike).search_score)
-    ours, their = _scores(best, alike), _scores(control, alike)
+    before = " before fine-tuning" if best.tuned and not tuned_alike else ""
+    control = max(rivals, key=lambda row: sign * _scores(row, tuned_alike).search_score)
+    ours, their = _scores(best, tuned_alike), _scores(control, tuned_alike)
     theirs = f"the control {control.name} ({format_score(their.test_score, task.metric)} on the test set{before})"
     if best.agent != agent or best.policy == control.policy:
         return f"{facts} The search brought nothing that a control did not: {theirs} found as good a policy.", False
@@ -83,7 +83,7 @@ def _by_chance(one: float, other: float, examples: int) -> float:
 
 def claims(search: Search, rows: list[Row]) -> list[str]:
     """Returns what was measured and on what, what was computed, and what was only predicted."""
-    device = search.setup.subject.device
+    device, config = search.setup.subject.device, search.config
     runs = rows[0].measured.runs
     lines = [
         f"Latency was measured on {device.processor} with {device.runtime}, {device.threads} thread(s), batch "
@@ -91,7 +91,7 @@ def claims(search: Search, rows: list[Row]) -> list[str]:
         "without AutoMC; medians with quartiles, ratios taken within each turn.",
         "Test scores are those of the ONNX files in that runtime; the test set was read once, after the search.",
         "Search scores are without any fine-tuning, on images taken from the training set.",
-        *_tuning(rows),
+        *_tuning(rows, config.finetune.epochs > 0),
         "MACs, parameters and bytes count every layer and equal those of the built models.",
     ]
     if search.setup.table is not None:
@@ -111,13 +111,16 @@ def claims(search: Search, rows: list[Row]) -> list[str]:
     return lines
 
 
-def _tuning(rows: list[Row]) -> list[str]:
-    rows_tuned = {row.name: row.tuned for row in rows if row.tuned}
-    if not rows_tuned:
-        return []
-    took = ", ".join(f"{name} {tuned.epochs:g} epochs in {tuned.seconds:.0f} s" for name, tuned in rows_tuned.items())
-    return [
-        f"Fine-tuned on the training split alone, the original's outputs as a second target: {took}. Of the networks "
-        "that were tuned, best is the one that is best on search images then. Latency was measured before; the "
-        "operators are the same."
-    ]
+def _tuning(rows: list[Row], asked: bool) -> list[str]:
+    tuned = {row.name: row.tuned for row in rows if row.tuned}
+    lines = []
+    if tuned:
+        took = ", ".join(f"{name} {one.epochs:g} epochs in {one.seconds:.0f} s" for name, one in tuned.items())
+        lines.append(
+            f"Fine-tuned on the training split alone, the original's outputs as a second target: {took}. Of several "
+            "networks, best is the one that is best on search images then. Latency was measured before; the operators "
+            "are the same."
+        )
+    if asked and rows[-1].tuned is None:
+        lines.append("Fine-tuning made no better network that keeps the budget, by search images: best had none.")
+    return lines

@@ -42,7 +42,7 @@ class Training(BaseModel):
     minutes: float | None = Field(default=None, gt=0)
     rate: float = Field(gt=0)
     weight_decay: float = Field(default=5e-4, ge=0)
-    distillation: float = Field(default=0.5, ge=0, le=1)
+    distillation: float = Field(default=0.9, ge=0, le=1)
     temperature: float = Field(default=4.0, gt=0)
 
     def rate_at(self, share: float) -> float:
