@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+# What libraries that do not raise OSError or MemoryError say: SQLite, safetensors and Rust, PyTorch
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL = ("database or disk is full", "disk I/O error", "No space left on device", "File too large")
+_NO_MEMORY = ("can't allocate memory", "Cannot allocate memory", "out of memory")
 
 
 class AutoMCError(Exception):
@@ -36,6 +43,50 @@ class RecipeError(AutoMCError):
 
 class RuntimeFailure(AutoMCError):
     """A child process or the serving runtime failed on what it was given."""
+
+
+class SearchError(AutoMCError):
+    """A search has no result, or the machine has no room for going on with it."""
+
+
+def one_line(error: BaseException, length: int = 300) -> str:
+    """Returns an error as one line that any file can hold: its class, unless it is one of ours, and its message."""
+    own = isinstance(error, AutoMCError)
+    text = " ".join(str(error).split()) if own else f"{type(error).__name__}: {' '.join(str(error).split())}"
+    # a file's name that is not UTF-8 comes as lone surrogates
+    return text.encode(errors="backslashreplace").decode().removesuffix(": ")[:length]
+
+
+def lacking(error: BaseException) -> str | None:
+    """Returns what the machine ran out of, ``disk space`` or ``memory``, where that caused an error; else None."""
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        if isinstance(cause, MemoryError) or any(words in str(cause) for words in _NO_MEMORY):
+            return "memory"
+        if getattr(cause, "errno", None) in _NO_SPACE or any(words in str(cause) for words in _FULL):
+            return "disk space"
+        seen.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+@contextmanager
+def users_code(what: str) -> Iterator[None]:
+    """Turns what a user's task raises into a `TaskError` that begins with ``what``.
+
+    Raises:
+        TaskError: its code failed.
+        Exception: as it was, where the machine is out of memory or disk space.
+    """
+    try:
+        yield
+    except AutoMCError:
+        raise
+    except Exception as error:
+        if lacking(error):
+            raise
+        raise TaskError(f"{what}: {one_line(error)}") from error
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import platformdirs
 import yaml
 
-from automc.errors import AutoMCError, ConfigError, nearest
+from automc.errors import AutoMCError, ConfigError, lacking, nearest
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -51,6 +51,10 @@ def replacing(path: Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
+    except OSError as error:
+        if lacking(error) is None:
+            raise
+        raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -153,10 +153,10 @@ def networks(draw: st.DrawFn, batch: int = 1, grouped: bool = True) -> Example:
 
 
 def priced(example: Example, config: SpaceConfig | None = None) -> CostModel:
-    """The cost model of a network's space, by default all widths; asks hypothesis for another where there is none."""
+    """The cost model of a network's space, by default all there is; asks for another network where that is nothing."""
     graph = build_graph(*example)
     try:
-        space = build_space(graph, config or SpaceConfig(min_keep=0.01), channel_multiple=1)
+        space = build_space(graph, config or SpaceConfig(min_keep=0.01, bits=(8,)), 1, ((8, 8), (32, 32)))
     except TraceError:
         assume(False)
         raise

@@ -87,9 +87,9 @@ def make_result(evaluations: int = 30, blocks_per_stage: int = 2, **changes: Any
             score += 0.12 * (agent == "random") + 0.02 * generator.standard_normal()
             spread = 0.35 * (1 - 0.7 * learned)
             done.append(make_evaluation(agent, number, make_policy(units, share, spread, generator), share, score))
-    best = max((item for item in done if item.agent == "tpe"), key=lambda item: item.score)
+    best = max((item for item in done if item.agent == "tpe"), key=lambda item: item.value)
     best.policy["layer1.1"] = {"keep": False}
-    luck = max((item for item in done if item.agent == "random"), key=lambda item: item.score)
+    luck = max((item for item in done if item.agent == "random"), key=lambda item: item.value)
     values: dict[str, Any] = {
         "task": "cifar10",
         "metric": "top-1",
@@ -113,8 +113,8 @@ def make_result(evaluations: int = 30, blocks_per_stage: int = 2, **changes: Any
         "rows": [
             make_row("original", None, None, 1.0, (0.9302, 0.9241)),
             make_row("uniform", "uniform", done[0].policy, 0.54, (0.782, 0.8913)),
-            make_row("random", "random", luck.policy, 0.527, (luck.score, 0.8847)),
-            make_row("best", "tpe", best.policy, 0.532, (best.score, 0.9107)),
+            make_row("random", "random", luck.policy, 0.527, (luck.value, 0.8847)),
+            make_row("best", "tpe", best.policy, 0.532, (best.value, 0.9107)),
         ],
         "evaluations": done,
         "units": units,

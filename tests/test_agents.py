@@ -13,6 +13,16 @@ class TestUniform(AgentSuite):
         return make_agent("uniform", problem, seed)
 
 
+class TestUniformInt8(AgentSuite):
+    def make(self, problem: Problem, seed: int) -> Agent:
+        return make_agent("uniform+int8", problem, seed)
+
+
+class TestInt8(AgentSuite):
+    def make(self, problem: Problem, seed: int) -> Agent:
+        return make_agent("int8", problem, seed)
+
+
 class TestRandom(AgentSuite):
     def make(self, problem: Problem, seed: int) -> Agent:
         return make_agent("random", problem, seed)
@@ -24,7 +34,7 @@ class TestTPE(AgentSuite):
 
 
 def test_every_agent_has_its_suite() -> None:
-    assert set(AGENTS) == {"uniform", "random", "tpe"}, "a new agent needs a class above"
+    assert set(AGENTS) == {"int8", "uniform", "uniform+int8", "random", "tpe"}, "a new agent needs a class above"
 
 
 def test_an_unknown_agent_is_refused_with_the_nearest() -> None:
@@ -44,9 +54,33 @@ def test_random_proposals_depend_on_the_seed() -> None:
     assert [one.propose() for _ in range(5)] != [other.propose() for _ in range(5)]
 
 
-def test_tpe_proposes_uniform_first() -> None:
+def test_tpe_proposes_the_uniform_policies_first() -> None:
     problem = toy_problem("macs<=40%")
-    assert make_agent("tpe", problem, 0).propose() == problem.uniform()
+    agent = make_agent("tpe", problem, 0)
+    assert [agent.propose(), agent.propose()] == [problem.uniform(), problem.uniform_int8()]
+
+
+def test_uniform_stays_in_float_and_its_twin_does_not() -> None:
+    problem = toy_problem("size<=60%")
+    one, other = (make_agent(name, problem, 0).propose() for name in ("uniform", "uniform+int8"))
+    assert one is not None and other is not None
+    assert {choice.weight_bits for choice in one.values()} == {None, 32}
+    assert {choice.weight_bits for choice in other.values()} == {None, 8}
+    assert other["layer3.0.conv1"].channels == 16, "int8 alone keeps this budget: no width had to fall"
+    assert one["layer3.0.conv1"].channels != 16
+
+
+def test_int8_everywhere_is_proposed_whatever_the_budget() -> None:
+    policy = make_agent("int8", toy_problem("macs<=40%"), 0).propose()
+    assert policy is not None
+    assert all(choice.weight_bits == 8 for unit, choice in policy.items() if choice.weight_bits)
+    assert policy["layer3.0.conv1"].channels == 16
+
+
+def test_a_space_without_bits_has_no_int8_controls() -> None:
+    problem = toy_problem("macs<=40%", bits=False)
+    for name in ("int8", "uniform+int8"):
+        assert make_agent(name, problem, 0).propose() is None
 
 
 def test_tpe_learns_where_scores_are_high() -> None:
@@ -64,6 +98,27 @@ def test_tpe_learns_where_scores_are_high() -> None:
         scores.append(score(policy))
         agent.learn(policy, scores[-1])
     assert sum(scores[-15:]) > sum(scores[1:16])
+
+
+def test_tpe_learns_nothing_from_failures_but_what_not_to_propose() -> None:
+    problem = toy_problem("macs<=60%")
+    one, other = make_agent("tpe", problem, 0), make_agent("tpe", problem, 0)
+    elsewhere = make_agent("random", problem, 9)
+    for _ in range(20):
+        policy, failed = one.propose(), elsewhere.propose()
+        assert policy is not None
+        assert failed is not None
+        assert other.propose() == policy
+        other.learn(failed, None)
+        for agent in (one, other):
+            agent.learn(policy, toy_score(policy))
+
+
+def test_an_agent_with_nothing_left_but_failures_ends() -> None:
+    problem = toy_problem("macs<=40%")
+    agent = make_agent("uniform", problem, 0)
+    agent.learn(problem.uniform(), None)
+    assert agent.propose() is None
 
 
 def test_an_agent_that_was_told_other_scores_proposes_otherwise() -> None:

@@ -282,8 +282,14 @@ def test_the_original_is_never_changed() -> None:
     assert state_of(compressed.model)["hooks"] == {name: () for name, _ in compressed.model.named_modules()}
 
 
-def test_a_policy_that_quantizes_is_refused_rather_than_ignored() -> None:
+@pytest.mark.parametrize(
+    ("unit", "choice", "message"),
+    [
+        ("layer1.0.conv1", Choice(weight_bits=4, activation_bits=8), "gives 'layer1.0.conv1' 4 and 8 bits"),
+        ("layer1.0", Choice(weight_bits=8, activation_bits=8), "int8 in 'layer1.0', which is no layer"),
+    ],
+)
+def test_bits_that_no_layer_can_have_are_refused(unit: str, choice: Choice, message: str) -> None:
     model, graph = CifarResNet(1).eval(), build_graph(CifarResNet(1), torch.randn(1, 3, 16, 16))
-    policy = Policy({"layer1.0.conv1": Choice(channels=8, weight_bits=8, activation_bits=8)})
-    with pytest.raises(ConfigError, match=r"the policy quantizes 'layer1\.0\.conv1'"):
-        compress(model, graph, policy, magnitudes(model, graph))
+    with pytest.raises(ConfigError, match=message):
+        compress(model, graph, Policy({unit: choice}), magnitudes(model, graph))

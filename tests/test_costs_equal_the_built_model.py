@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from automc.compression import compress, magnitudes
-from automc.costs import Cost
+from automc.compression import compress, magnitudes, quantize
+from automc.costs import Cost, CostModel
 from automc.errors import ConfigError
 from automc.models import CifarResNet
 from automc.search_spaces import Choice, Policy, SearchSpace
@@ -30,6 +30,12 @@ def counted(model: nn.Module, inputs: Tensor) -> Cost:
     )
 
 
+def built_from(example: Example, model: CostModel, policy: Policy) -> nn.Module:
+    """The network of a policy, quantizers included."""
+    compressed = compress(example.model, model.graph, policy, magnitudes(example.model, model.graph))
+    return quantize(compressed.model, example.inputs, compressed.int8) if compressed.int8 else compressed.model
+
+
 def sampled(space: SearchSpace, seed: int, n: int = 1) -> np.ndarray:
     return space.sample(np.random.default_rng(seed), n)
 
@@ -38,10 +44,8 @@ def sampled(space: SearchSpace, seed: int, n: int = 1) -> np.ndarray:
 @given(networks(), seeds)
 def test_cost_is_what_the_built_network_costs(example: Example, seed: int) -> None:
     model = priced(example)
-    scores = magnitudes(example.model, model.graph)
     for policy in [model.space.decode(index) for index in sampled(model.space, seed, 3)]:
-        built = compress(example.model, model.graph, policy, scores).model
-        assert model.cost(policy) == counted(built, example.inputs)
+        assert model.cost(policy) == counted(built_from(example, model, policy), example.inputs)
 
 
 @settings(max_examples=10)
@@ -60,8 +64,8 @@ def test_cost_follows_dropped_blocks_and_widths_together(kept: tuple[int, ...]) 
     policy = model.space.decode(index)
     built = compress(example.model, model.graph, policy, magnitudes(example.model, model.graph))
     assert len(built.dropped) == kept.count(0)
-    assert built.kept
-    assert model.cost(policy) == counted(built.model, example.inputs)
+    assert built.kept and built.int8
+    assert model.cost(policy) == counted(built_from(example, model, policy), example.inputs)
 
 
 @settings(max_examples=20)
@@ -131,8 +135,7 @@ def test_shared_weights_count_once() -> None:
     model = priced(example)
     for index in sampled(model.space, 0, 4):
         policy = model.space.decode(index)
-        built = compress(example.model, model.graph, policy, magnitudes(example.model, model.graph)).model
-        assert model.cost(policy) == counted(built, example.inputs)
+        assert model.cost(policy) == counted(built_from(example, model, policy), example.inputs)
 
 
 @settings(max_examples=30)
@@ -169,7 +172,7 @@ def test_policies_that_differ_inside_a_dropped_block_only_are_equal() -> None:
 @pytest.mark.parametrize(
     ("unit", "choice", "message"),
     [
-        ("layer1.0.conv", Choice(channels=4), "unit 'layer1.0.conv'.*did you mean 'layer1.0.conv1'"),
+        ("layer1.0.conv", Choice(channels=4), "unit 'layer1.0.conv'.*did you mean 'layer1.0.conv"),
         ("layer1.0.conv1", Choice(channels=7), "chooses channels=7 for layer1.0.conv1"),
         ("layer1.0.conv1", Choice(), "chooses channels=None for layer1.0.conv1"),
     ],

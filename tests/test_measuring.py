@@ -18,8 +18,9 @@ from torch import nn
 from automc import latency_tables
 from automc.errors import RuntimeFailure, TableError
 from automc.graph import ModelGraph, build_graph
-from automc.latency_tables import Device, LatencyTable, Signature, find_kernels, measure_table, time_models
-from automc.latency_tables.kernels import shapes_at
+from automc.graph.fusion import find_kernels
+from automc.latency_tables import Device, LatencyTable, Signature, measure_table, time_models
+from automc.latency_tables.kernels import signature_of
 from automc.latency_tables.micro import side_by_side
 from automc.models import CifarResNet
 from automc.search_spaces import SpaceConfig
@@ -74,14 +75,12 @@ def optimized(model: bytes | Path, folder: Path) -> onnx.GraphProto:
 
 
 def signatures_of(graph: ModelGraph) -> list[Signature]:
-    return [
-        kernel.signature(graph.ops[kernel.ops[0]], shapes_at(graph, kernel, graph.dims))
-        for kernel in find_kernels(graph)
-    ]
+    return [signature_of(graph, kernel, graph.dims) for kernel in find_kernels(graph.ops)]
 
 
 def names(model: nn.Module, *shape: int) -> list[str]:
-    return ["+".join(kernel.names) for kernel in find_kernels(build_graph(randomize(model, 0), torch.ones(shape)))]
+    graph = build_graph(randomize(model, 0), torch.ones(shape))
+    return [signature_of(graph, kernel, graph.dims).op for kernel in find_kernels(graph.ops)]
 
 
 def write_model(path: Path, width: int, layers: int = 1) -> Path:
@@ -150,13 +149,13 @@ def test_what_is_fused_with_an_addition_runs_as_one_operator(kind: str, tmp_path
 @given(networks())
 def test_every_operator_of_a_network_can_be_built_and_loaded(example: Example) -> None:
     graph = build_graph(*example)
-    kernels = find_kernels(graph)
+    kernels = find_kernels(graph.ops)
     session = onnxruntime.InferenceSession(side_by_side(signatures_of(graph)), providers=["CPUExecutionProvider"])
     feeds = {item.name: np.ones(item.shape, np.float32) for item in session.get_inputs()}
     for kernel, output in zip(kernels, session.run(None, feeds), strict=True):
-        assert output.size == math.prod(graph.ops[kernel.ops[-1]].output), kernel
+        assert output.size == math.prod(graph.ops[kernel[-1]].output), kernel
     # each operator is in one kernel, and what is in none moves no data
-    inside = [index for kernel in kernels for index in kernel.ops]
+    inside = [index for kernel in kernels for index in kernel]
     assert len(inside) == len(set(inside))
     assert {graph.ops[index].kind for index in range(len(graph.ops)) if index not in inside} <= {"view", "t"}
 

@@ -102,7 +102,8 @@ def test_widths_shrink_before_blocks_are_dropped(resnet: CostModel) -> None:
 
 def test_widths_of_layers_that_cost_the_same_shrink_alike() -> None:
     branches = Branches(nn.Conv2d(3, 16, 3), nn.Conv2d(3, 16, 3))
-    model = priced(Example(randomize(nn.Sequential(branches, Mean(), nn.Linear(32, 3)), 0), torch.ones(1, 3, 8, 8)))
+    example = Example(randomize(nn.Sequential(branches, Mean(), nn.Linear(32, 3)), 0), torch.ones(1, 3, 8, 8))
+    model = priced(example, SpaceConfig(min_keep=0.01))
     for percent in range(20, 100):
         projection = Projection(model, [Budget.parse(f"params<={percent}%")])
         left, right = projection.project(model.space.full)

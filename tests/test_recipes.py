@@ -18,15 +18,17 @@ from automc.search_spaces import SpaceConfig
 from tests.trained import Blobs
 
 HERE = Path(__file__).parent
-TASK = f"{HERE / 'trained.py'}:Blobs"
+TASK = f"{HERE / 'trained.py'}:Named"
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished search."""
     out = tmp_path_factory.mktemp("recipe") / "out"
+    (out.parent / "seed.txt").write_text("0")
     config = SearchConfig(
         task=TASK,
+        task_args={"file": "seed.txt"},
         budget=("macs<=50%",),
         evaluations=2,
         finalists=1,
@@ -35,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOMC_HOME", str(out.parent / "home"))
-        run_search(config, HERE, out)
+        run_search(config, out.parent, out)
     return out
 
 
@@ -106,6 +108,15 @@ def test_a_recipe_never_runs_the_file_that_it_names(folder: Path, tmp_path: Path
     with pytest.raises(RecipeError, match=r"never runs a file that it names.*--task"):
         task_of(load_recipe(path))
     assert not (tmp_path / "sprung").exists()
+
+
+def test_a_recipe_finds_its_tasks_files_from_anywhere(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = load_recipe(made / "recipe.yaml")
+    assert recipe.task_args == {"file": str(made.parent / "seed.txt")}
+    apply_recipe(recipe, made / "recipe.yaml", task_of(recipe, TASK))
 
 
 def test_show_apply_export_and_verify(folder: Path, automc: Callable[..., tuple[int, str, str]]) -> None:

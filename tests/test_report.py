@@ -173,14 +173,14 @@ def test_dropped_blocks_take_their_layers_along(page: str, result: SearchResult)
 def test_front_is_what_no_other_evaluation_beats(result: SearchResult, higher: bool) -> None:
     sign = 1 if higher else -1
     first = result.evaluations[1]  # and two more at its cost, one better, one worse
-    done = [first.model_copy(update={"score": first.score + change}) for change in (-0.01, 0.01)]
+    done = [first.model_copy(update={"score": first.value + change}) for change in (-0.01, 0.01)]
     changes = {"higher_is_better": higher, "evaluations": [*result.evaluations, *done]}
     changed = result.model_copy(update=changes)
-    points = {(item.predicted.latency or 0.0, sign * item.score) for item in changed.evaluations}
+    points = {(item.predicted.latency or 0.0, sign * item.value) for item in changed.evaluations}
     expected = sorted(p for p in points if not any(q != p and q[0] <= p[0] and q[1] >= p[1] for q in points))
-    assert [(item.predicted.latency, sign * item.score) for item in pareto(changed, "latency")] == expected
+    assert [(item.predicted.latency, sign * item.value) for item in pareto(changed, "latency")] == expected
     cheapest = min(changed.evaluations, key=lambda item: item.predicted.latency or 0.0)
-    again = cheapest.model_copy(update={"score": cheapest.score - 0.1 * sign})
+    again = cheapest.model_copy(update={"score": cheapest.value - 0.1 * sign})
     assert again not in pareto(changed.model_copy(update={"evaluations": [again, *changed.evaluations]}), "latency")
 
 
@@ -191,7 +191,7 @@ def test_progress_never_falls(result: SearchResult) -> None:
     assert set(lines) == {"uniform", "random", "tpe"}
     for agent, scores in lines.items():
         assert list(scores) == sorted(scores)
-        assert scores[-1] == pytest.approx(100 * max(e.score for e in result.evaluations if e.agent == agent))
+        assert scores[-1] == pytest.approx(100 * max(e.value for e in result.evaluations if e.agent == agent))
 
 
 def test_hover_says_what_a_policy_does(result: SearchResult) -> None:

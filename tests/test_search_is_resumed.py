@@ -1,37 +1,20 @@
 """Nothing that finished is lost: a search goes on where it was killed, and ends as an undisturbed one."""
 
-import os
-import random
-import signal
-import sqlite3
 import subprocess
 import sys
-import time
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from automc.campaigns import SearchConfig, SearchResult, run_search, unfinished
+from automc.campaigns import run_search, unfinished
 from automc.campaigns.journal import FILE, Journal
 from automc.campaigns.result import Evaluated
 from automc.costs import Cost
 from automc.errors import ConfigError
-from automc.search_spaces import SpaceConfig
+from tests.killing import committed, configure, kill_again_and_again, searched
 
-HERE = Path(__file__).parent
-CONFIG = SearchConfig(
-    task="trained.py:Blobs", budget=("macs<=50%",), evaluations=10, finalists=1, space=SpaceConfig(channel_multiple=4)
-)
-YAML = """
-task: trained.py:Blobs
-budget: macs<=50%
-evaluations: 10
-finalists: 1
-space: {channel_multiple: 4}
-"""
-COMMAND = [sys.executable, "-c", "from automc.cli import main; main()", "search"]
+KILLS, EVALUATIONS = 3, 12  # benchmarks/resume.py does it with more of both
 
 
 def evaluated(number: int, agent: str = "random", extra: bool = False) -> Evaluated:
@@ -47,58 +30,32 @@ def evaluated(number: int, agent: str = "random", extra: bool = False) -> Evalua
     )
 
 
-def searched(result: SearchResult) -> list[tuple[str, int, str, float]]:
-    return [(e.agent, e.number, str(e.policy), round(e.score, 9)) for e in result.evaluations]
-
-
-def rows(path: Path) -> int:
-    """Counts committed evaluations, as another process sees them."""
-    if not path.exists():
-        return 0
-    try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-            return int(connection.execute("SELECT COUNT(*) FROM trials WHERE state = 'COMPLETE'").fetchone()[0])
-    except sqlite3.OperationalError:  # its tables are being made
-        return 0
-
-
-def test_a_search_killed_again_and_again_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
-    undisturbed = run_search(CONFIG, HERE, tmp_path / "undisturbed")
-    (tmp_path / "search.yaml").write_text(YAML.replace("trained.py", str(HERE / "trained.py")))
-    journal = tmp_path / "out" / FILE
-    moments = random.Random(0)
-    seen = 0
-    for _ in range(3):
-        process = subprocess.Popen(
-            [*COMMAND, "search.yaml", "--out", "out", "--resume"],
-            cwd=tmp_path,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},  # as here: the network that it trains depends on it
-        )
-        until = seen + moments.randint(1, 6)
-        deadline = time.monotonic() + 120
-        while rows(journal) < until and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.005)
-        process.kill()
-        assert process.wait() == -signal.SIGKILL
-        assert rows(journal) >= until  # nothing that was committed went with the process
-        seen = rows(journal)
+def test_a_search_killed_again_and_again_ends_as_an_undisturbed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configure(EVALUATIONS, folder=tmp_path)
+    total = 2 * EVALUATIONS + 1
+    scored, scored_undisturbed = tmp_path / "scored", tmp_path / "scored_undisturbed"
+    monkeypatch.setenv("FAILING_LOG", str(scored_undisturbed))
+    undisturbed = run_search(config, tmp_path, tmp_path / "undisturbed")
+    monkeypatch.setenv("FAILING_LOG", str(scored))
+    seen = kill_again_and_again(tmp_path, KILLS, total, seed=0)
     assert unfinished(tmp_path / "out")
-    config = CONFIG.model_copy(update={"task": f"{HERE / 'trained.py'}:Blobs"})
     resumed = run_search(config, tmp_path, tmp_path / "out", resume=True)
     assert searched(resumed) == searched(undisturbed)
     assert resumed.row("best").policy == undisturbed.row("best").policy
-    assert rows(journal) == len(undisturbed.evaluations) == 21
+    assert len({(e.agent, e.number) for e in resumed.evaluations}) == committed(tmp_path / "out") == total
+    # none was evaluated twice but those that were under way when a kill came
+    assert len(scored.read_text().splitlines()) <= len(scored_undisturbed.read_text().splitlines()) + len(seen)
     assert not unfinished(tmp_path / "out")
 
 
 def test_a_search_that_has_ended_is_begun_anew(tmp_path: Path) -> None:
-    config = CONFIG.model_copy(update={"evaluations": 1})
-    first = run_search(config, HERE, tmp_path)
-    second = run_search(config, HERE, tmp_path)
+    config = configure(1, "Never")
+    first = run_search(config, tmp_path, tmp_path)
+    second = run_search(config, tmp_path, tmp_path)
     assert searched(first) == searched(second)
-    assert rows(tmp_path / FILE) == 3
+    assert committed(tmp_path) == 3
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A task that trains within a second, for tests of whole searches; used as ``trained.py:Blobs``."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,15 @@ class Blobs(Task):
             order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
         for part in order[:n].split(32):
             yield images[part], targets[part]
+
+
+class Named(Blobs):
+    """The same, its seed in a file."""
+
+    paths = ("file",)
+
+    def __init__(self, file: str) -> None:
+        super().__init__(int(Path(file).read_text()))
 
 
 class Pair(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -33,13 +33,24 @@ class Problem:
         """Returns the score, negated where lower is better: of two merits the larger is the better one."""
         return score if self.higher_is_better else -score
 
-    def policy(self, index: np.ndarray) -> Policy:
+    def policy(self, index: np.ndarray, lower_bits: bool = True) -> Policy:
         """Returns the policy nearest to option numbers (A,) that keeps the budgets."""
-        return self.space.decode(self.projection.project(index))
+        return self.space.decode(self.projection.project(index, lower_bits))
 
     def uniform(self) -> Policy:
-        """Returns the policy that shrinks all widths alike until the budgets are kept."""
-        return self.policy(self.space.full)
+        """Returns the policy that shrinks all widths alike, in float, until the budgets are kept."""
+        return self.policy(self.space.full, lower_bits=False)
+
+    def uniform_int8(self) -> Policy | None:
+        """Returns the same with all layers in int8 that can; None where the space has no such choice."""
+        return self.policy(self._few_bits()) if self.space.is_bits.any() else None
+
+    def int8(self) -> Policy | None:
+        """Returns the network as it is with all layers that can run in int8 in it, whether or not that is enough."""
+        return self.space.decode(self._few_bits()) if self.space.is_bits.any() else None
+
+    def _few_bits(self) -> np.ndarray:
+        return np.where(self.space.is_bits, 0, self.space.full)
 
 
 class Agent(ABC):
@@ -50,35 +61,43 @@ class Agent(ABC):
     or models. It keeps two promises, which `automc.testing.AgentSuite` checks:
 
     - every proposal keeps the problem's budgets;
+    - a policy whose evaluation failed is never proposed again;
     - its next proposal depends on the seed, on how often `propose` was called and on what `learn` was told, and on
       nothing else: an agent that is told the same again goes on as the first would have.
-
-    Attributes:
-        proposals: how many proposals it has at most; None for as many as one asks for.
 
     Args:
         problem: what to search.
         seed: seeds all random choices.
+
+    Attributes:
+        reference: whether it proposes what others are compared with, whatever the budgets; the first promise is not
+            its own then.
+        proposals: how many proposals it has at most; None for as many as one asks for.
     """
 
     proposals: ClassVar[int | None] = None
+    reference: ClassVar[bool] = False
 
     def __init__(self, problem: Problem, seed: int) -> None:
         self.problem, self.seed = problem, seed
         self.proposed = 0
         self.learned: set[Policy] = set()
+        self.failed: set[Policy] = set()
 
     def propose(self) -> Policy | None:
         """Returns the next policy to evaluate, or None when there is nothing left to propose.
 
         One that was learned before is proposed again only where many attempts at another have failed: projection
-        maps many a sample to the same policy.
+        maps many a sample to the same policy. One that failed is not.
         """
-        policy = None
+        policy = known = None
         for attempt in range(ATTEMPTS):
             policy = self._propose(self.proposed, attempt)
             if policy is None or policy not in self.learned:
                 break
+            known = known if policy in self.failed else policy
+        else:
+            policy = known
         self.proposed += 1
         return policy
 
@@ -86,9 +105,18 @@ class Agent(ABC):
     def _propose(self, number: int, attempt: int) -> Policy | None:
         """Returns proposal ``number``, counted from 0; ``attempt`` counts those that were known already."""
 
-    def learn(self, policy: Policy, score: float) -> None:
-        """Takes note of a score."""
+    def learn(self, policy: Policy, score: float | None) -> None:
+        """Takes note of a score; None says that the evaluation failed."""
         self.learned.add(policy)
+        if score is None:
+            self.failed.add(policy)
+
+    def parameters(self, policy: Policy) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Returns a policy as Optuna's parameters and their distributions, both by name, for Optuna's own tools.
+
+        Only agents that are Optuna's have any: a journal keeps them beside the policy, and never reads them.
+        """
+        return {}, {}
 
     def generator(self, number: int, attempt: int) -> np.random.Generator:
         """Returns the random numbers for one attempt, the same however the proposals before it came about."""

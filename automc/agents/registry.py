@@ -8,12 +8,20 @@ from automc.agents._base import Agent, Problem
 from automc.errors import ConfigError, nearest
 
 AGENTS = {
-    "uniform": ("automc.agents.uniform:Uniform", "control: all widths shrunk alike; one evaluation"),
+    "int8": (
+        "automc.agents.uniform:Int8",
+        "control: every layer in int8 that can, whatever the budget; one evaluation",
+    ),
+    "uniform": ("automc.agents.uniform:Uniform", "control: all widths shrunk alike, in float; one evaluation"),
+    "uniform+int8": (
+        "automc.agents.uniform:UniformInt8",
+        "control: int8, then all widths shrunk alike; one evaluation",
+    ),
     "random": ("automc.agents.random:Random", "control: independent random policies on the budget"),
     "tpe": ("automc.agents.tpe:TPE", "Optuna's tree-structured Parzen estimator, uniform proposed first"),
 }
 
-CONTROLS = ("uniform", "random")
+CONTROLS = ("int8", "uniform", "uniform+int8", "random")
 """Run beside every search, whatever was asked for."""
 
 

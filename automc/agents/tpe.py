@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import optuna
 from optuna.distributions import IntDistribution
@@ -12,7 +14,7 @@ from automc.search_spaces import Policy
 
 
 class TPE(Agent):
-    """Samples each axis where good policies were found; the uniform policy comes first.
+    """Samples each axis where good policies were found; the uniform policies, in float and in int8, come first.
 
     It learns from the projected policy, the one that was evaluated, not from the one it sampled before.
     """
@@ -26,6 +28,8 @@ class TPE(Agent):
     def _propose(self, number: int, attempt: int) -> Policy | None:
         if number == attempt == 0:
             return self.problem.uniform()
+        if number == 1 and attempt == 0 and (policy := self.problem.uniform_int8()) is not None:
+            return policy
         generator = self.generator(number, attempt)
         if attempt >= ATTEMPTS // 2:  # its samples lead to known policies only: explore
             return self.problem.policy(self.problem.space.sample(generator, 1)[0])
@@ -35,9 +39,14 @@ class TPE(Agent):
         self._study.tell(trial, state=TrialState.FAIL)  # only its sample is of use: what is learned was projected
         return self.problem.policy(np.array([trial.params[axis.name] for axis in self.problem.space.axes]))
 
-    def learn(self, policy: Policy, score: float) -> None:
-        """Adds a finished trial."""
+    def learn(self, policy: Policy, score: float | None) -> None:
+        """Adds a finished trial; a failed one says nothing about where good policies are."""
         super().learn(policy, score)
+        if score is not None:
+            params, distributions = self.parameters(policy)
+            self._study.add_trial(create_trial(params=params, distributions=distributions, value=score))
+
+    def parameters(self, policy: Policy) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Returns the number of the option chosen on each axis."""
         index = self.problem.space.encode(policy).tolist()
-        params = dict(zip(self._distributions, index, strict=True))
-        self._study.add_trial(create_trial(params=params, distributions=dict(self._distributions), value=score))
+        return dict(zip(self._distributions, index, strict=True)), dict(self._distributions)

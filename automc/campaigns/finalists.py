@@ -11,7 +11,7 @@ from automc.campaigns.result import Evaluated
 from automc.campaigns.search import Search
 from automc.compression import Compressed
 from automc.costs import Cost, Projection
-from automc.errors import BudgetError
+from automc.errors import BudgetError, SearchError, lacking, one_line
 from automc.latency_tables import Timing, time_models
 from automc.recipes.deployed import feeds
 from automc.recipes.export import export_onnx
@@ -20,6 +20,7 @@ from automc.tasks.training import Trained
 
 _ROUNDS = 4  # the first, and three that are tighter
 _CONTROL_FINALISTS = 3
+_RESERVES = 3  # evaluations looked at for each place: where exporting never works, not all are tried
 _MARGIN = 0.99  # a budget corrected by what was measured is aimed at a little below
 
 
@@ -66,7 +67,7 @@ class Finalist:
     @property
     def search_score(self) -> float:
         """Its score on search images, before fine-tuning."""
-        return self.done.score
+        return self.done.value
 
     @property
     def final(self) -> Finalist | TunedNetwork:
@@ -83,10 +84,14 @@ class Finals:
 
     Where all finalists of an agent are measured over a latency budget, the budget is tightened by how much they
     were over, the finalists are projected onto that, evaluated and measured anew, up to three times, each time tighter.
+    A finalist that cannot be built or exported is passed by, and the next best takes its place.
 
     Args:
         search: the finished search.
         folder: where ONNX files go.
+
+    Attributes:
+        passed_by: what could not be built or exported, and why, a sentence each.
     """
 
     def __init__(self, search: Search, folder: Path) -> None:
@@ -96,6 +101,7 @@ class Finals:
         self.original = folder / "original.onnx"
         export_onnx(subject.model, subject.inputs, self.original)
         self.original_timing: Timing | None = None
+        self.passed_by: dict[Policy, str] = {}
         self._exported: dict[Policy, tuple[Compressed, Path]] = {}
         self._measured: dict[Policy, Timing] = {}
         self._share: dict[str, float] = {}  # of the latency budgets, that an agent's policies are projected onto
@@ -103,10 +109,16 @@ class Finals:
     def choose(self) -> Chosen:
         """Returns the finalists of each agent that proposed something.
 
-        All that are returned were measured in the same run, the last.
+        All that are returned were measured in the same run, the last. A control without a result is left out.
+
+        Raises:
+            SearchError: nothing of the agent that was asked for could be built and exported.
         """
-        ranked = {agent: self._search.ranked(agent) for agent in self._search.agents}
-        fields = {agent: field[: self._places(agent)] for agent, field in ranked.items() if field}
+        asked = self._search.config.agent
+        places = {agent: self._places(agent) for agent in self._search.agents}
+        fields = self._export({agent: self._search.ranked(agent) for agent in places}, places)
+        if asked not in fields:
+            raise SearchError(f"no policy of {asked} can be exported: {next(iter(self.passed_by.values()))}")
         for _ in range(_ROUNDS):
             self._measure([done for field in fields.values() for done in field])
             chosen = {agent: self._that_fit(field) for agent, field in fields.items()}
@@ -118,6 +130,7 @@ class Finals:
             }
             if not any(tighter.values()):
                 break
+            tighter = self._export(tighter, places)
             fields = {
                 agent: tighter.get(agent) or [one.done for one in finalists[: self._kept(agent)]]
                 for agent, finalists in chosen.items()
@@ -179,16 +192,41 @@ class Finals:
             space.decode(projection.project(space.encode(Policy.from_dict(done.policy)))) for done in field
         )
         done = [self._search.evaluate(policy, agent, field[0].number, extra=True) for policy in policies]
-        return sorted(done, key=lambda one: -self._search.problem.merit(one.score))
+        scored = [one for one in done if one.score is not None]
+        return sorted(scored, key=lambda one: -self._search.problem.merit(one.value))
+
+    def _export(self, ranked: dict[str, list[Evaluated]], places: dict[str, int]) -> dict[str, list[Evaluated]]:
+        """Exports the first of each agent's evaluations, as many as it has places; agents without any are left out."""
+        fields: dict[str, list[Evaluated]] = {}
+        total = sum(min(places[agent], len(field)) for agent, field in ranked.items())
+        with progress.bar("Exporting finalists", total) as line:
+            for agent, field in ranked.items():
+                for done in field[: _RESERVES * places[agent]]:
+                    if len(fields.get(agent, ())) < places[agent] and self._can_be_exported(done):
+                        fields.setdefault(agent, []).append(done)
+                        line.advance()
+        return fields
+
+    def _can_be_exported(self, done: Evaluated) -> bool:
+        policy = Policy.from_dict(done.policy)
+        if policy in self._exported or policy in self.passed_by:
+            return policy in self._exported
+        file = self._folder / f"finalist{len(self._exported)}.onnx"
+        try:
+            compressed = self._search.evaluator.build(policy)
+            export_onnx(compressed.model, self._inputs, file)
+        except Exception as error:
+            if lacking(error):
+                raise
+            problem = f"number {done.number} of {done.agent} was passed by: {one_line(error).removeprefix(f'{file}: ')}"
+            self.passed_by[policy] = problem
+            progress.say(f"A finalist cannot be built or exported; {problem}")
+            return False
+        self._exported[policy] = (compressed, file)
+        return True
 
     def _measure(self, field: Iterable[Evaluated]) -> None:
         policies = list(dict.fromkeys(Policy.from_dict(done.policy) for done in field))
-        new = [policy for policy in policies if policy not in self._exported]
-        for policy in progress.track(new, "Exporting finalists"):
-            file = self._folder / f"finalist{len(self._exported)}.onnx"
-            compressed = self._search.evaluator.build(policy)
-            export_onnx(compressed.model, self._inputs, file)
-            self._exported[policy] = (compressed, file)
         models = [self.original, *(self._exported[policy][1] for policy in policies)]
         inputs = [feeds(self._inputs)] * len(models)
         self.original_timing, *timings = time_models(self._device, models, inputs, "Measuring original and finalists")

@@ -23,9 +23,10 @@ from automc.campaigns.search import Search
 from automc.campaigns.setup import set_up
 from automc.campaigns.tuning import FOLDER, fine_tune
 from automc.campaigns.verdict import claims, verdict
+from automc.errors import SearchError, lacking, one_line, users_code
 from automc.recipes import Figures, Recipe, export_program, save_recipe, save_weights
 from automc.recipes.deployed import deployed_score
-from automc.tasks import call
+from automc.tasks import absolute_paths, call
 
 
 def run_search(config: SearchConfig, folder: Path, out: Path, resume: bool = False) -> SearchResult:
@@ -41,8 +42,19 @@ def run_search(config: SearchConfig, folder: Path, out: Path, resume: bool = Fal
         resume: go on with the search whose journal is in ``out``, if there is one.
 
     Raises:
-        AutoMCError: anything of it cannot be done; ``out`` has nothing new but journal and checkpoints then.
+        AutoMCError: anything of it cannot be done, or the machine is out of memory or disk space; ``out`` has nothing
+            new but journal and checkpoints then.
     """
+    try:
+        return _run(config, folder, out, resume)
+    except Exception as error:
+        if (what := lacking(error)) is None:
+            raise
+        rest = f"out of {what}: free some, then go on with --resume, nothing that has finished is lost"
+        raise SearchError(f"{one_line(error)}; {rest}") from error
+
+
+def _run(config: SearchConfig, folder: Path, out: Path, resume: bool) -> SearchResult:
     start = time.monotonic()
     files.ensure_writable(out)
     setup = set_up(config, folder)
@@ -54,7 +66,7 @@ def run_search(config: SearchConfig, folder: Path, out: Path, resume: bool = Fal
         search.run()
         with tempfile.TemporaryDirectory(prefix=".automc-", dir=out) as name:
             staging = Path(name)
-            result = _finish(search, staging, out / FOLDER, start)
+            result = _finish(search, folder, staging, out / FOLDER, start)
             for file in sorted(staging.iterdir()):
                 if not file.name.startswith("finalist"):
                     file.replace(out / file.name)
@@ -65,7 +77,7 @@ def run_search(config: SearchConfig, folder: Path, out: Path, resume: bool = Fal
     return result
 
 
-def _finish(search: Search, staging: Path, checkpoints: Path, start: float) -> SearchResult:
+def _finish(search: Search, folder: Path, staging: Path, checkpoints: Path, start: float) -> SearchResult:
     config, setup = search.config, search.setup
     finals = Finals(search, staging)
     chosen = fine_tune(search, finals, finals.choose(), staging, checkpoints)
@@ -89,7 +101,7 @@ def _finish(search: Search, staging: Path, checkpoints: Path, start: float) -> S
         units=setup.subject.units(),
         verdict=said,
         brought=brought,
-        claims=claims(search, rows),
+        claims=[*claims(search, rows), *(f"In the finals {line}." for line in finals.passed_by.values())],
         seed=config.seed,
         seconds=round(time.monotonic() - start, 1),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -101,7 +113,7 @@ def _finish(search: Search, staging: Path, checkpoints: Path, start: float) -> S
     export_program(best.final.compressed.model, setup.subject.inputs, staging / "model.pt2")
     recipe = Recipe(
         task=config.task,
-        task_args=config.task_args,
+        task_args=absolute_paths(setup.subject.task, config.task_args, folder),  # a recipe may lie anywhere
         metric=result.metric,
         model_digest=setup.subject.digest,
         policy=best.done.policy,
@@ -141,7 +153,7 @@ def _original(search: Search, finals: Finals) -> Row:
         predicted=costs,
         measured=finals.original_timing,
         file_size=finals.original.stat().st_size,
-        search_score=search.evaluator.score(setup.subject.model),
+        search_score=search.original_score,
         test_score=_test_score(search, finals.original),
         keeps_budget=finals.within_budget(finals.original_timing, costs),
     )
@@ -174,7 +186,8 @@ def _test_score(search: Search, file: Path) -> float:
     subject = search.setup.subject
     with torch.no_grad():
         outputs = call(subject.model, subject.inputs)
-    return deployed_score(file, subject.task, "test", outputs, subject.device)
+    with users_code("the task cannot score its test split; mend that, then go on with --resume"):
+        return deployed_score(file, subject.task, "test", outputs, subject.device)
 
 
 def _figures(row: Row) -> Figures:

@@ -20,7 +20,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from automc.campaigns.result import Evaluated
-from automc.errors import ConfigError
+from automc.errors import ConfigError, lacking
 
 FILE = "journal.db"
 
@@ -80,16 +80,24 @@ class Journal:
         self._study(_ABOUT).set_user_attr(_ABOUT, plain)
 
     def evaluations(self, agent: str) -> list[Evaluated]:
-        """Returns an agent's finished evaluations, in order."""
+        """Returns an agent's finished evaluations, those that failed too, in order."""
         with self._clear_errors():
-            trials = self._study(agent).get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+            trials = self._study(agent).get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL))
             return [Evaluated.model_validate_json(trial.user_attrs["evaluation"]) for trial in trials]
 
-    def append(self, done: Evaluated) -> None:
-        """Commits one finished evaluation."""
+    def append(
+        self, done: Evaluated, params: dict[str, Any] | None = None, distributions: dict[str, Any] | None = None
+    ) -> None:
+        """Commits one finished evaluation; Optuna's parameters and distributions are for Optuna's own tools."""
         with self._clear_errors():
-            attributes = {"evaluation": done.model_dump_json()}
-            self._study(done.agent).add_trial(create_trial(value=done.score, user_attrs=attributes))
+            trial = create_trial(
+                state=TrialState.COMPLETE if done.score is not None else TrialState.FAIL,
+                value=done.score,
+                params=params,
+                distributions=distributions,
+                user_attrs={"evaluation": done.model_dump_json()},
+            )
+            self._study(done.agent).add_trial(trial)
 
     def finish(self) -> None:
         """Notes that the search has ended and its files were written."""
@@ -134,6 +142,8 @@ class Journal:
             yield
         except (SQLAlchemyError, sqlite3.Error, optuna.exceptions.StorageInternalError, ValueError, KeyError) as error:
             cause = str(error.__cause__ or error).splitlines()[0]
+            if lacking(error):
+                raise ConfigError(f"cannot write {self._path}: {cause}") from error
             raise ConfigError(f"{self._path}: the journal is damaged or cannot be written ({cause})") from error
 
 

@@ -44,7 +44,7 @@ def front(result: SearchResult) -> Figure:
 
     kind = front_kind(result)
     compressed = [row for row in result.rows if row.name != "original"]
-    values = [_cost(item.predicted, kind) for item in result.evaluations]
+    values = [_cost(item.predicted, kind) for item in result.scored]
     values += [row.measured.us if kind == "latency" else row.predicted.macs for row in compressed]
     limit = result.limits.get(kind)
     shown = values if limit is None else [*values, limit]
@@ -52,10 +52,10 @@ def front(result: SearchResult) -> Figure:
     percent = 100 if in_percent(result.metric) else 1
     figure = go.Figure()
     for agent, colour in agent_colours(result).items():
-        items = [item for item in result.evaluations if item.agent == agent]
+        items = [item for item in result.scored if item.agent == agent]
         figure.add_scatter(
             x=[_cost(item.predicted, kind) / factor for item in items],
-            y=[percent * item.score for item in items],
+            y=[percent * item.value for item in items],
             name=escape(agent),
             mode="markers",
             marker={"color": colour, "size": 8, "opacity": 0.8, "symbol": [_symbol(item) for item in items]},
@@ -65,7 +65,7 @@ def front(result: SearchResult) -> Figure:
     best = pareto(result, kind)
     figure.add_scatter(
         x=[_cost(item.predicted, kind) / factor for item in best],
-        y=[percent * item.score for item in best],
+        y=[percent * item.value for item in best],
         name="front",
         mode="lines",
         line={"color": _NEUTRAL, "width": 1.5, "shape": "hv"},
@@ -129,14 +129,14 @@ def progress(result: SearchResult) -> Figure:
     percent = 100 if in_percent(result.metric) else 1
     better = max if result.higher_is_better else min
     runs: dict[str, list[Evaluated]] = {agent: [] for agent in agent_colours(result)}
-    for item in result.evaluations:
+    for item in result.scored:
         if not item.extra:
             runs[item.agent].append(item)
-    longest = max(map(len, runs.values()), default=0)
+    longest = max((item.number + 1 for item in result.evaluations if not item.extra), default=0)
     figure = go.Figure()
     for agent, colour in agent_colours(result).items():
-        scores = [percent * item.score for item in runs[agent]]
-        numbers = list(range(1, len(scores) + 1))
+        scores = [percent * item.value for item in runs[agent]]
+        numbers = [item.number + 1 for item in runs[agent]]  # with gaps where evaluations failed
         so_far = list(accumulate(scores, better))
         figure.add_scatter(
             x=numbers,
@@ -179,22 +179,22 @@ def progress_key(result: SearchResult) -> list[Key]:
 
 def front_kind(result: SearchResult) -> str:
     """Returns what the front is drawn over: ``latency``, or ``macs`` when some evaluation has no latency."""
-    return "latency" if all(item.predicted.latency is not None for item in result.evaluations) else "macs"
+    return "latency" if all(item.predicted.latency is not None for item in result.scored) else "macs"
 
 
 def pareto(result: SearchResult, kind: str) -> list[Evaluated]:
     """Returns the evaluations that none beats in both cost and score, cheapest first."""
     sign = 1 if result.higher_is_better else -1
     found: list[Evaluated] = []
-    for item in sorted(result.evaluations, key=lambda item: (_cost(item.predicted, kind), -sign * item.score)):
-        if not found or sign * item.score > sign * found[-1].score:
+    for item in sorted(result.scored, key=lambda item: (_cost(item.predicted, kind), -sign * item.value)):
+        if not found or sign * item.value > sign * found[-1].value:
             found.append(item)
     return found
 
 
 def agent_colours(result: SearchResult) -> dict[str, str]:
-    """Returns a colour for each agent that proposed something: controls muted, the others in order."""
-    agents = sorted({item.agent for item in result.evaluations}, key=lambda name: (name in result.controls, name))
+    """Returns a colour for each agent that has a score: controls muted, the others in order."""
+    agents = sorted({item.agent for item in result.scored}, key=lambda name: (name in result.controls, name))
     controls = dict(zip(result.controls, cycle(_MUTED), strict=False))
     return {name: controls.get(name, _COLOURS[place % len(_COLOURS)]) for place, name in enumerate(agents)}
 
@@ -218,7 +218,7 @@ def summary(result: SearchResult, policy: dict[str, dict[str, Any]]) -> list[str
 
 def _hover(result: SearchResult, item: Evaluated) -> str:
     lines = [f"<b>{escape(item.agent)}</b>, number {item.number}"]
-    lines.append(f"search {format_score(item.score, result.metric)}")
+    lines.append(f"search {format_score(item.value, result.metric)}")
     if item.predicted.latency is not None:
         lines.append(f"predicted {format_cost('latency', item.predicted.latency)}")
     lines.append(f"{format_cost('macs', item.predicted.macs)} MACs, {number(item.seconds)} s")

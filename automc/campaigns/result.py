@@ -39,19 +39,40 @@ class Evaluated(_Plain):
         agent: who proposed it.
         number: which proposal of that agent, from 0.
         policy: the policy, as `Policy.to_dict` gives it.
-        score: on search images, without fine-tuning.
+        score: on search images, without fine-tuning; None where the evaluation failed.
         predicted: its costs.
         seconds: how long it took.
         extra: whether it was added after the search because measured latency was over the budget.
+        error: why it failed, in one line; None where it did not.
     """
 
     agent: str
     number: int
     policy: dict[str, dict[str, Any]]
-    score: float
+    score: float | None
     predicted: Cost
     seconds: float
     extra: bool = False
+    error: str | None = None
+
+    @property
+    def value(self) -> float:
+        """The score of an evaluation that is known not to have failed; raises ValueError where it did."""
+        if self.score is None:
+            raise ValueError(f"evaluation {self.number} of {self.agent} failed: {self.error}")
+        return self.score
+
+
+def failures(evaluations: list[Evaluated]) -> str | None:
+    """Returns how many evaluations failed and why the first did, as a sentence; None where none did."""
+    failed = [done for done in evaluations if done.error is not None]
+    if not failed:
+        return None
+    first = failed[0]
+    return (
+        f"{len(failed)} of {len(evaluations)} evaluations failed, and count as evaluations; the first (number "
+        f"{first.number} of {first.agent}): {first.error}"
+    )
 
 
 class Tuned(_Plain):
@@ -126,8 +147,8 @@ class SearchResult(_Plain):
         device: what it was measured on.
         table: the latency table, or None when it could not be measured; `table_missing` says why.
         table_missing: why there is no latency table.
-        rows: the comparison: original, each control that proposed something, best.
-        evaluations: all of them.
+        rows: the comparison: original, each control that has a result, best.
+        evaluations: all of them, those that failed too.
         units: all units of the network.
         verdict: in plain sentences, what the search brought.
         brought: whether the verdict is that it brought something beyond its controls.
@@ -162,6 +183,11 @@ class SearchResult(_Plain):
     def controls(self) -> list[str]:
         """Names of the controls."""
         return [row.name for row in self.rows if row.name not in ("original", "best")]
+
+    @property
+    def scored(self) -> list[Evaluated]:
+        """The evaluations that did not fail."""
+        return [done for done in self.evaluations if done.score is not None]
 
     def row(self, name: str) -> Row:
         """Returns one network of the comparison; raises KeyError when it is not there."""

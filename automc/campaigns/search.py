@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from automc import progress
 from automc.agents import CONTROLS, Agent, Problem, make_agent
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.journal import Journal
-from automc.campaigns.result import Evaluated
+from automc.campaigns.result import Evaluated, failures
 from automc.campaigns.setup import Setup
+from automc.errors import SearchError, lacking, one_line, users_code
 from automc.evaluation import Evaluation, Evaluator
 from automc.search_spaces import Policy
 
@@ -25,6 +27,9 @@ class Search:
         config: what was asked for.
         setup: what it stands on.
         journal: where finished evaluations go, and come from when the search is resumed.
+
+    Raises:
+        TaskError: the task cannot score its own network.
     """
 
     def __init__(self, config: SearchConfig, setup: Setup, journal: Journal) -> None:
@@ -32,14 +37,22 @@ class Search:
         self.controls: tuple[str, ...] = CONTROLS
         self.agents = tuple(dict.fromkeys((*CONTROLS, config.agent)))
         subject = setup.subject
-        self.evaluator = Evaluator(subject.task, subject.model, subject.graph, config.fidelity, config.seed)
+        # a task that cannot score its own network is found out now, not by evaluations that all fail
+        with users_code("the task cannot score its own network on search images"):
+            self.evaluator = Evaluator(subject.task, subject.model, subject.graph, config.fidelity, config.seed)
+            self.original_score = self.evaluator.score(subject.model)
         self.problem = Problem(setup.space, setup.projection, subject.task.higher_is_better)
         self.evaluations: list[Evaluated] = []
+        self._agents: dict[str, Agent] = {}
 
     def run(self) -> None:
-        """Runs the controls and then the agent, each with as many evaluations as were asked for."""
+        """Runs the controls and then the agent, each with as many evaluations as were asked for.
+
+        Raises:
+            SearchError: all evaluations of the agent that was asked for failed, or it has nothing to propose.
+        """
         for name in self.agents:
-            agent = make_agent(name, self.problem, self.config.seed)
+            agent = self._agents[name] = make_agent(name, self.problem, self.config.seed)
             total = agent.proposals or self.config.evaluations
             best = self._recall(name, agent)
             with progress.bar(f"Searching: {name}", total, done=agent.proposed) as line:
@@ -50,14 +63,22 @@ class Search:
                     done = self.evaluate(policy, name, number)
                     agent.learn(policy, done.score)
                     best = self._best(best, done.score)
-                    line.advance(f"Searching: {name}, best {best:.4g}")
+                    line.advance(f"Searching: {name}" + (f", best {best:.4g}" if best is not None else ""))
+        asked = self.config.agent
+        if not self.ranked(asked):
+            self._journal.finish()  # there is nothing to go on with
+            first = next((done for done in self.evaluations if done.agent == asked), None)
+            if first is None:
+                raise SearchError(f"{asked} has nothing to propose in this space; choose another agent or space")
+            raise SearchError(f"all evaluations of {asked} failed (the first: {first.error}); mend it and search again")
 
     def _recall(self, name: str, agent: Agent) -> float | None:
         """Tells an agent what it had found before the search was resumed; returns the best score of that."""
         best: float | None = None
         for done in self._journal.evaluations(name):
             policy = Policy.from_dict(done.policy)
-            self.evaluator.remember(Evaluation(policy, done.score, done.seconds))
+            if done.score is not None:
+                self.evaluator.remember(Evaluation(policy, done.score, done.seconds))
             if not done.extra:
                 self.evaluations.append(done)
                 agent.learn(policy, done.score)
@@ -66,31 +87,46 @@ class Search:
         return best
 
     def evaluate(self, policy: Policy, agent: str, number: int, extra: bool = False) -> Evaluated:
-        """Scores a policy and commits it to the journal."""
-        evaluation = self.evaluator.evaluate(policy)
+        """Scores a policy and commits it to the journal, where it fails too: the search goes on.
+
+        Raises:
+            Exception: the machine is out of memory or of disk space. That says nothing about the policy: nothing is
+                committed, and a resumed search evaluates it.
+        """
+        start, score, problem = time.perf_counter(), None, None
+        try:
+            evaluation = self.evaluator.evaluate(policy)
+            score, seconds = evaluation.score, evaluation.seconds
+        except Exception as error:
+            if lacking(error):
+                raise
+            problem, seconds = one_line(error), time.perf_counter() - start
         done = Evaluated(
             agent=agent,
             number=number,
             policy=policy.to_dict(),
-            score=evaluation.score,
+            score=score,
             predicted=self.setup.costs.cost(policy),
-            seconds=evaluation.seconds,
+            seconds=seconds,
             extra=extra,
+            error=problem,
         )
-        self._journal.append(done)
+        self._journal.append(done, *self._agents[agent].parameters(policy))
+        if problem is not None and failures(self.evaluations) is None:
+            progress.say(f"Evaluation {number} of {agent} failed, the search goes on: {problem}")
         self.evaluations.append(done)
         return done
 
     def ranked(self, agent: str) -> list[Evaluated]:
-        """Returns an agent's distinct policies, best score first, of equal ones the cheapest first."""
+        """Returns an agent's distinct policies without the failed, best score first, of equal ones the cheapest."""
         own = sorted(
-            (done for done in self.evaluations if done.agent == agent),
-            key=lambda done: (-self.problem.merit(done.score), done.predicted.latency or done.predicted.macs),
+            (done for done in self.evaluations if done.agent == agent and done.score is not None),
+            key=lambda done: (-self.problem.merit(done.value), done.predicted.latency or done.predicted.macs),
         )
         return list({Policy.from_dict(done.policy): done for done in reversed(own)}.values())[::-1]
 
-    def _best(self, best: float | None, score: float) -> float:
-        return score if best is None else max(best, score, key=self.problem.merit)
+    def _best(self, *scores: float | None) -> float | None:
+        return max((score for score in scores if score is not None), key=self.problem.merit, default=None)
 
 
 def output_folder(config_path: Path) -> Path:

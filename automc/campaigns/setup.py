@@ -12,7 +12,7 @@ from automc import progress
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.result import TableInfo, Unit
 from automc.costs import CostModel, Projection, check_reachable
-from automc.errors import AutoMCError, ConfigError, TableError, TaskError
+from automc.errors import ConfigError, TableError, users_code
 from automc.graph import ModelGraph, build_graph
 from automc.latency_tables import Device, LatencyTable, ensure_table, open_table, table_path
 from automc.recipes import weights_digest
@@ -86,13 +86,9 @@ def read_subject(task: Task, threads: int = 1, batch: int = 1) -> Subject:
         TraceError: the model cannot be traced.
     """
     device = Device.local(threads, batch)
-    try:
+    with users_code("the task's model or data cannot be loaded"):
         model = task.model()
         inputs = example(task, batch)
-    except AutoMCError:
-        raise
-    except Exception as error:
-        raise TaskError(f"the task's model or data cannot be loaded: {type(error).__name__}: {error}") from error
     return Subject(task, model, inputs, device, build_graph(model, inputs))
 
 
@@ -108,7 +104,8 @@ def set_up(config: SearchConfig, folder: Path) -> Setup:
     """
     task = load_task(config.task, config.task_args, folder)
     subject = read_subject(task, config.device.threads, config.device.batch)
-    space = build_space(subject.graph, config.space, subject.device.channel_multiple)
+    device = subject.device
+    space = build_space(subject.graph, config.space, device.channel_multiple, device.precisions)
     progress.say(f"{len(space.axes)} decisions, {space.size:.3g} policies")
     # what needs no latency table is refused before one is measured
     check_reachable(CostModel(subject.graph, space), [b for b in config.budgets if b.metric != "latency"])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from automc.campaigns.result import Row, SearchResult
+from automc.campaigns.result import Row, SearchResult, failures
 from automc.costs.units import number, scale
 from automc.tasks.metrics import format_score, in_percent
 
@@ -109,11 +109,12 @@ def render_table(result: SearchResult) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    failed = failures(result.evaluations)
     good, detailed = result.brought, len(result.rows) <= _DETAILED
     colour = "green" if good else "yellow"
     table = Table(
         title=Text(f"{result.task}: {', '.join(result.budgets)}", style="bold"),
-        caption=Text(result.verdict, style=f"bold {colour}"),
+        caption=Text(result.verdict, style=f"bold {colour}").append(f"\n{failed}." if failed else "", style="not bold"),
         caption_justify="left",
         title_justify="left",
         padding=(0, 1) if detailed else (0, 0, 0, 1),

@@ -10,6 +10,7 @@ from pathlib import Path
 from automc import progress
 from automc.campaigns.finalists import Chosen, Finalist, Finals, TunedNetwork
 from automc.campaigns.search import Search
+from automc.errors import users_code
 from automc.recipes.export import export_onnx
 from automc.search_spaces import Policy
 from automc.tasks.training import train
@@ -58,18 +59,18 @@ def fine_tune(search: Search, finals: Finals, chosen: Chosen, staging: Path, che
 
 def _tuned(search: Search, policy: Policy, file: Path, checkpoints: Path, description: str) -> TunedNetwork:
     subject, config = search.setup.subject, search.config
-    start = search.evaluator.recover(policy)
-    trained = train(
-        start.model,
-        subject.task,
-        config.finetune,
-        seed=config.seed,
-        description=description,
-        teacher=subject.model,
-        checkpoint=checkpoints / _digest(search, policy) / "training.pt",
-    )
-    # from here on it goes the way of every policy's network
-    compressed = search.evaluator.build(policy, start)
+    start = search.evaluator.prune(policy)
+    with users_code(f"{description} failed; mend the task, then go on with --resume"):
+        trained = train(
+            start.model,
+            subject.task,
+            config.finetune,
+            seed=config.seed,
+            description=description,
+            teacher=subject.model,
+            checkpoint=checkpoints / _digest(search, policy) / "training.pt",
+        )
+    compressed = search.evaluator.quantize(start)
     export_onnx(compressed.model, subject.inputs, file)
     return TunedNetwork(compressed, file, search.evaluator.score(compressed.model), trained)
 

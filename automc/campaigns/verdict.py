@@ -7,7 +7,7 @@ from collections import Counter
 
 from torch.utils import _pytree as pytree
 
-from automc.campaigns.result import Row, Tuned
+from automc.campaigns.result import Row, Tuned, failures
 from automc.campaigns.search import Search
 from automc.campaigns.table import prediction_error
 from automc.costs.units import format_cost
@@ -34,6 +34,8 @@ def verdict(rows: list[Row], agent: str, task: Task, tuned_alike: bool = False) 
     if not best.keeps_budget:
         return f"No policy was measured within the latency budget; the nearest is shown. {facts}", False
     sign = 1 if task.higher_is_better else -1
+    if not controls:
+        return f"{facts} No control has a result to compare it with.", False
     rivals = [row for row in controls if row.keeps_budget]
     if not rivals:
         return f"{facts} No control was measured within the budget.", True
@@ -106,6 +108,8 @@ def claims(search: Search, rows: list[Row]) -> list[str]:
         f"Evaluations: {', '.join(f'{agent} {count}' for agent, count in spent.items())}"
         + (f"; {extra} more were added because measured latency was over the budget." if extra else ".")
     )
+    if (failed := failures(search.evaluations)) is not None:
+        lines.append(f"{failed}.")
     for metric, limit in search.setup.projection.limits.items():
         lines.append(f"Budget: predicted {metric} at most {format_cost(metric, limit)}.")
     return lines

@@ -48,7 +48,7 @@ def inspect(
     from automc.search_spaces import build_space
 
     read, config = load_subject(subject)
-    space = build_space(read.graph, config, read.device.channel_multiple)
+    space = build_space(read.graph, config, read.device.channel_multiple, read.device.precisions)
     costs = CostModel(read.graph, space)
     total = costs.cost(space.decode(space.full))
     macs = costs.breakdown(space.full, "macs")

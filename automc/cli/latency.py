@@ -40,7 +40,7 @@ def measure(
     read, config = load_subject(subject)
     if (threads, batch) != (read.device.threads, read.device.batch):
         read = read_subject(read.task, threads, batch)
-    space = build_space(read.graph, config, read.device.channel_multiple)
+    space = build_space(read.graph, config, read.device.channel_multiple, read.device.precisions)
     signatures = CostModel(read.graph, space).all_signatures()
     if out is not None:
         table, path = measure_table(read.device, signatures), out

@@ -14,7 +14,7 @@ from automc.graph import Group, ModelGraph
 from automc.graph.blocks import drop_blocks
 from automc.graph.groups import remove_channels
 from automc.search_spaces import Policy
-from automc.search_spaces.policy import FLOAT_BITS
+from automc.search_spaces.policy import FLOAT_BITS, INT8_BITS
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,13 @@ class Compressed:
         model: the network, physically smaller, in evaluation mode.
         kept: for each pruned group, the channels of the original that stay, ascending.
         dropped: names of the blocks that went.
+        int8: names of the layers that are to run in int8; `compress` leaves them in float, see `quantize`.
     """
 
     model: nn.Module
     kept: Mapping[str, tuple[int, ...]]
     dropped: tuple[str, ...]
+    int8: tuple[str, ...] = ()
 
 
 def compress(model: nn.Module, graph: ModelGraph, policy: Policy, scores: Mapping[str, Tensor]) -> Compressed:
@@ -46,14 +48,20 @@ def compress(model: nn.Module, graph: ModelGraph, policy: Policy, scores: Mappin
     """
     groups = {group.name: group for group in graph.prunable}
     blocks = {block.name for block in graph.blocks}
-    kept, dropped = {}, []
+    layers = {layer.name for layer in graph.layers}
+    kept, dropped, int8 = {}, [], []
     for unit, choice in policy.items():
         if choice.keep is not None and unit not in blocks:
             raise ConfigError(f"the policy drops '{unit}', which is no droppable block of this model")
         if choice.keep is False:
             dropped.append(unit)
-        if not {choice.weight_bits, choice.activation_bits} <= {None, FLOAT_BITS}:
-            raise ConfigError(f"the policy quantizes '{unit}'; this version of AutoMC keeps layers in float32")
+        bits = (choice.weight_bits or FLOAT_BITS, choice.activation_bits or FLOAT_BITS)
+        if bits == INT8_BITS:
+            if unit not in layers:
+                raise ConfigError(f"the policy asks for int8 in '{unit}', which is no layer that can run in it")
+            int8.append(unit)
+        elif bits != (FLOAT_BITS, FLOAT_BITS):
+            raise ConfigError(f"the policy gives '{unit}' {bits[0]} and {bits[1]} bits; known are 8 and 8, or float")
         if choice.channels is None:
             continue
         if unit not in groups:
@@ -63,7 +71,8 @@ def compress(model: nn.Module, graph: ModelGraph, policy: Policy, scores: Mappin
         if choice.channels < groups[unit].channels:
             best = torch.argsort(scores[unit], descending=True, stable=True)[: choice.channels]
             kept[unit] = tuple(sorted(best.tolist()))
-    return Compressed(rebuild(model, graph.groups, kept, dropped), kept, tuple(dropped))
+    stay = tuple(unit for unit in int8 if not any(unit.startswith(f"{block}.") for block in dropped))
+    return Compressed(rebuild(model, graph.groups, kept, dropped), kept, tuple(dropped), stay)
 
 
 def rebuild(

@@ -15,10 +15,11 @@ _STEPS = 64
 class Projection:
     """Makes policies keep all budgets, changing them as little as a simple rule can.
 
-    A policy that keeps the budgets stays as it is. Of any other, all widths are scaled down by the largest factor
-    that fits, then raised again one step at a time, towards what was asked, while they fit. Only where the smallest
-    widths do not fit is a block dropped, the most expensive one first. Every candidate is priced, so the result
-    keeps the budgets whatever the shape of the latency table.
+    A policy that keeps the budgets stays as it is. Any other first gets the fewest bits that the space offers, where
+    that brings it nearer: they cost the least accuracy. If that is not enough, all widths are scaled down by the
+    largest factor that fits. Only where the smallest widths do not fit is a block dropped, the most expensive one
+    first. Then widths, and after them bits, are raised again one step at a time, towards what was asked, while they
+    fit. Every candidate is priced, so the result keeps the budgets whatever the shape of the latency table.
 
     Args:
         model: prices policies.
@@ -40,7 +41,7 @@ class Projection:
         axes = model.space.axes
         self._values = np.full((len(axes), max(len(axis.options) for axis in axes)), np.inf)
         for row, axis in zip(self._values, axes, strict=True):
-            row[: len(axis.options)] = axis.options
+            row[: len(axis.options)] = [sum(o) if axis.field == "bits" else o for o in axis.options]
         self._fallbacks = [cheapest(model, metric) for metric in self.limits]
         if self.limits and not self.fits(np.stack(self._fallbacks)).any():
             texts = " and ".join(budget.text for budget in budgets)
@@ -50,15 +51,21 @@ class Projection:
         """Returns (B,) whether policies (B, A) keep all budgets."""
         return self._excess(indices) <= 1
 
-    def project(self, index: np.ndarray) -> np.ndarray:
-        """Returns the policy (A,) nearest to ``index`` by the rule above; it keeps all budgets."""
+    def project(self, index: np.ndarray, lower_bits: bool = True) -> np.ndarray:
+        """Returns the policy (A,) nearest to ``index`` by the rule above; it keeps all budgets.
+
+        Args:
+            index: option numbers (A,).
+            lower_bits: whether layers may get fewer bits than ``index`` gives them.
+        """
         space = self.model.space
         wanted = space.canonical(index)
-        start = wanted.copy()
+        start = self._with_few_bits(wanted) if lower_bits else wanted
         while not self.fits(start[None])[0]:
             scaled = self._scale(start)
             if scaled is not None:
-                return self._fill(scaled, start)
+                start = self._fill(space.canonical(scaled), wanted, space.is_width)
+                break
             kept = np.flatnonzero(space.is_depth & (start > 0))
             if not len(kept):
                 fallback = np.stack(self._fallbacks)
@@ -66,7 +73,15 @@ class Projection:
             without = np.repeat(start[None], len(kept), axis=0)
             without[np.arange(len(kept)), kept] = 0
             start = space.canonical(without[self._excess(without).argmin()])
-        return start
+        return self._fill(start, wanted, space.is_bits)
+
+    def _with_few_bits(self, index: np.ndarray) -> np.ndarray:
+        """Returns the policy with the fewest bits everywhere, where it is over budget and that brings it nearer."""
+        space = self.model.space
+        if self.fits(index[None])[0] or not space.is_bits.any():
+            return index
+        fewer = space.canonical(np.where(space.is_bits, 0, index))
+        return fewer if self._excess(fewer[None])[0] < self._excess(index[None])[0] else index
 
     def _scale(self, index: np.ndarray) -> np.ndarray | None:
         """Scales all widths by the largest factor that fits; None where even the smallest widths do not."""
@@ -74,14 +89,15 @@ class Projection:
         targets = wanted * np.linspace(1, 0, _STEPS + 1)[:, None]
         # the largest option that is not above the target, or the smallest option
         scaled = np.maximum((self._values <= targets[:, :, None] + 1e-9).sum(axis=2) - 1, 0)
-        candidates = np.where(self.model.space.is_depth, index, scaled)
+        candidates = np.where(self.model.space.is_width, scaled, index)
         fits = np.flatnonzero(self.fits(candidates))
         return candidates[fits[0]] if len(fits) else None
 
-    def _fill(self, index: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        """Raises widths step by step towards what was asked, while they fit, always the one that then is lowest."""
-        index = self.model.space.canonical(index)
-        while len(below := np.flatnonzero(index < wanted)):
+    def _fill(self, index: np.ndarray, wanted: np.ndarray, which: np.ndarray) -> np.ndarray:
+        """Raises axes step by step towards what was asked, while that fits, always the one that then is lowest."""
+        owners = np.array(self.model.space.owners)
+        gone = (owners >= 0) & (index[owners] == 0)
+        while len(below := np.flatnonzero(which & ~gone & (index < wanted))):
             candidates = np.repeat(index[None], len(below), axis=0)
             candidates[np.arange(len(below)), below] += 1
             fits = self.fits(candidates)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from automc.compression import Compressed, LeastSquares, compress, magnitudes
+from automc.compression import Compressed, LeastSquares, compress, magnitudes, quantize
 from automc.errors import TaskError
 from automc.graph import ModelGraph
 from automc.search_spaces import Policy
@@ -64,31 +64,33 @@ class Evaluator:
         self.task, self.model, self.graph = task, model, graph
         self.fidelity = fidelity or Fidelity()
         self._scores = magnitudes(model, graph)
-        calibration = example(task, self.fidelity.calibration_images)
-        self._recovery = LeastSquares(model, graph, calibration, seed)
+        self._calibration = example(task, self.fidelity.calibration_images)
+        self._recovery = LeastSquares(model, graph, self._calibration, seed)
         self._known: dict[Policy, Evaluation] = {}
 
-    def build(self, policy: Policy, trained: Compressed | None = None) -> Compressed:
-        """Returns the network of a policy as it is scored and exported.
+    def build(self, policy: Policy) -> Compressed:
+        """Returns the compressed and recovered network of a policy, with quantizers where it asks for int8."""
+        return self.quantize(self.prune(policy))
 
-        Args:
-            policy: the policy.
-            trained: what `recover` made of it, fine-tuned since; by default as `recover` makes it.
-        """
-        return trained or self.recover(policy)
-
-    def recover(self, policy: Policy) -> Compressed:
-        """Returns the float network of a policy, compressed and recovered: what fine-tuning starts from."""
+    def prune(self, policy: Policy) -> Compressed:
+        """Returns the compressed and recovered network of a policy, all of it still in float."""
         compressed = compress(self.model, self.graph, policy, self._scores)
         if compressed.kept or compressed.dropped:
             self._recovery.refit(compressed)
         return compressed
+
+    def quantize(self, compressed: Compressed) -> Compressed:
+        """Puts quantizers where a policy asked for int8; the network may have been trained since it was pruned."""
+        if not compressed.int8:
+            return compressed
+        return replace(compressed, model=quantize(compressed.model, self._calibration, compressed.int8))
 
     def evaluate(self, policy: Policy) -> Evaluation:
         """Scores a policy on search images; a policy seen before is not evaluated again.
 
         Raises:
             TaskError: the task's score is not a finite number.
+            Exception: whatever else building, recovery or the task's own code raise; nothing is remembered then.
         """
         if policy not in self._known:
             start = time.perf_counter()
@@ -103,7 +105,7 @@ class Evaluator:
     def score(self, model: nn.Module) -> float:
         """Scores any network on the search images."""
         with torch.no_grad():
-            value = score(model, self.task, "search", self.fidelity.search_images)
+            value = float(score(model, self.task, "search", self.fidelity.search_images))
         if not math.isfinite(value):
-            raise TaskError(f"the task's score of a policy is {value}; a score must be a finite number")
+            raise TaskError(f"the task's score of a network is {value}; a score must be a finite number")
         return value

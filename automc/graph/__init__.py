@@ -4,5 +4,6 @@ from automc.graph.blocks import Block
 from automc.graph.build import ModelGraph, Weight, build_graph
 from automc.graph.groups import Group, Member
 from automc.graph.ops import Op
+from automc.graph.quantizers import Layer
 
-__all__ = ["Block", "Group", "Member", "ModelGraph", "Op", "Weight", "build_graph"]
+__all__ = ["Block", "Group", "Layer", "Member", "ModelGraph", "Op", "Weight", "build_graph"]

@@ -19,6 +19,7 @@ from automc.graph.blocks import Block, find_blocks
 from automc.graph.groups import Group, find_groups, first_line
 from automc.graph.ops import Op, record
 from automc.graph.probe import Probe, probe
+from automc.graph.quantizers import Layer, find_layers
 from automc.tasks import Inputs
 
 
@@ -51,7 +52,9 @@ class ModelGraph:
         weights: parameters and buffers, one entry for those that modules share.
         groups: all coupled groups; those with ``frozen`` set cannot be pruned.
         blocks: the residual blocks that may be dropped.
+        layers: the layers that can run in int8.
         batch: the examples that one forward pass of `ops` handles.
+        input_shape: shape of the network's input in that pass; empty if there are several.
         dims: (D,) all dimensions, operators first, then weights; see `op_dims` and `weight_dims`.
         slopes: (G, D) by how much each dimension falls for each channel removed from each prunable group.
     """
@@ -60,7 +63,9 @@ class ModelGraph:
     weights: tuple[Weight, ...]
     groups: tuple[Group, ...]
     blocks: tuple[Block, ...]
+    layers: tuple[Layer, ...]
     batch: int
+    input_shape: tuple[int, ...]
     dims: np.ndarray
     slopes: np.ndarray
 
@@ -109,6 +114,7 @@ def build_graph(model: nn.Module, inputs: Inputs, limit_s: float = 120.0) -> Mod
         raise TraceError("the model returns no tensor")
     found = find_groups(model, inputs)
     dims = _dims(ops, model)
+    shape = tuple(inputs.shape) if torch.is_tensor(inputs) else ()
     groups, slopes = [], []
     deadline = time.monotonic() + limit_s
     for group in progress.track(found, "Probing channel groups"):
@@ -129,7 +135,9 @@ def build_graph(model: nn.Module, inputs: Inputs, limit_s: float = 120.0) -> Mod
         weights=tuple(_weights(model)),
         groups=tuple(groups),
         blocks=tuple(find_blocks(model, inputs)),
+        layers=find_layers(model, ops, shape),
         batch=pytree.tree_leaves(inputs)[0].shape[0],
+        input_shape=shape,
         dims=dims,
         slopes=np.stack(slopes) if slopes else np.zeros((0, len(dims)), dtype=np.int64),
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -18,6 +19,8 @@ OUTSIDE = -1
 """The source of a tensor that no operator made: an input of the network or a parameter."""
 
 Shape = tuple[int, ...]
+Call = tuple[str, int]
+"""A call of a torch function in a forward pass: its name, and how many calls of that name came before."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Op:
         sources: for each tensor argument, the index of the operator that made it, or `OUTSIDE`.
         output: shape of its first result.
         attributes: its other arguments by name, as (name, value) pairs.
+        call: the call of a torch function whose result its result is; None where it only leads to that.
     """
 
     kind: str
@@ -39,6 +43,7 @@ class Op:
     sources: tuple[int, ...]
     output: Shape
     attributes: tuple[tuple[str, Any], ...]
+    call: Call | None = None
 
     def attribute(self, name: str, default: Any = None) -> Any:
         """Returns the argument of that name."""
@@ -52,9 +57,36 @@ class Op:
 @torch.no_grad()
 def record(model: nn.Module, inputs: Inputs) -> tuple[list[Op], Any]:
     """Runs the model once and returns its operators in execution order, and its outputs."""
-    with _unfused_attention(), _innermost_module(model) as where, _Recorder(where) as recorder:
+    with _unfused_attention(), _innermost_module(model) as where, _Recorder(where) as recorder, Calls(recorder.name):
         outputs = call(model, inputs)
     return recorder.ops, outputs
+
+
+class Calls(TorchFunctionMode):
+    """Sees every call of a torch function, and may change its arguments and its result.
+
+    Calls are told apart by their names and numbers, which stay the same for one network, whether it runs, is trained
+    or is exported.
+
+    Args:
+        after: takes a call and its result, and returns what the caller gets.
+        before: takes a call and its positional arguments, and returns those that the function gets.
+    """
+
+    def __init__(
+        self,
+        after: Callable[[Call, Any], Any],
+        before: Callable[[Call, tuple[Any, ...]], tuple[Any, ...]] = lambda _, args: args,
+    ) -> None:
+        super().__init__()
+        self._after, self._before = after, before
+        self._counts: dict[str, int] = {}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", str(func))
+        number = self._counts.get(name, 0)
+        self._counts[name] = number + 1
+        return self._after((name, number), func(*self._before((name, number), args), **(kwargs or {})))
 
 
 @contextmanager
@@ -93,6 +125,12 @@ class _Recorder(TorchDispatchMode):
         self._where = where
         self._made_by: dict[int, int] = {}
         self._alive: list[Any] = []  # so that no tensor's id is given to another while we run
+
+    def name(self, made: Call, result: Any) -> Any:
+        """Notes that a call of a torch function gave the result of the last operator."""
+        if torch.is_tensor(result) and self._made_by.get(id(result)) == len(self.ops) - 1 >= 0:
+            self.ops[-1] = replace(self.ops[-1], call=made)
+        return result
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -15,13 +15,14 @@ sys.modules["automc"] = None  # what runs here must not need it
 
 import numpy as np  # noqa: E402 - only after automc is barred
 
+_OURS = re.compile(r"(fused )?k\d+\.")
 _BRANCH = re.compile(r"k\d+(?=\.op)")  # a fused node is called "fused k3.op"
 
 
 _pool = []  # the size of the pool that all sessions share, once it was made
 
 
-def _load(path, threads, profile=None):
+def _load(path, threads, profile=None, optimized=None):
     """Returns a function from a dict of arrays to a list of arrays, and the session where there is one."""
     if path.endswith(".pt2"):
         import torch
@@ -51,17 +52,25 @@ def _load(path, threads, profile=None):
     if profile:
         options.enable_profiling = True
         options.profile_file_prefix = profile
+    if optimized:
+        options.optimized_model_filepath = optimized
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return lambda feeds: session.run(None, feeds), session
 
 
-def profile(answer, models, threads, runs, warmup, passes):
-    """Writes, for each model and branch ``k{i}.op``, the microseconds of each run."""
+def profile(answer, models, threads, runs, warmup, passes, edges):
+    """Writes, for each model and branch ``k{i}.op``, the microseconds of each run.
+
+    ``edges`` names, for each model, the branches that change precision: what the runtime put around their operator,
+    to change the layout too, belongs to them.
+    """
     generator = np.random.default_rng(0)
     result = [{} for _ in models]
     for _ in range(passes):
         for number, path in enumerate(models):
-            run, session = _load(path, threads, profile=str(answer / "profile"))
+            optimized = str(answer / "optimized.onnx")
+            run, session = _load(path, threads, profile=str(answer / "profile"), optimized=optimized)
+            inserted = _inserted(optimized, edges[number]) if edges[number] else {}
             feeds = {
                 item.name: generator.standard_normal(item.shape).astype(np.float32) for item in session.get_inputs()
             }
@@ -73,15 +82,43 @@ def profile(answer, models, threads, runs, warmup, passes):
             nodes = {}
             for event in events:
                 name = event["name"]
-                if event["cat"] == "Node" and name.endswith("_kernel_time") and _BRANCH.search(name):
-                    nodes.setdefault(name, []).append(event["dur"])
+                if event["cat"] == "Node" and name.endswith("_kernel_time"):
+                    nodes.setdefault(name.removesuffix("_kernel_time"), []).append(event["dur"])
             branches = {}
             for name, durations in nodes.items():
-                branches.setdefault(_BRANCH.search(name)[0], []).append(durations[warmup:])
+                found = _BRANCH.search(name)
+                branch = found[0] if found else inserted.get(name)
+                if branch:
+                    branches.setdefault(branch, []).append(durations[warmup:])
             for branch, parts in branches.items():
                 result[number].setdefault(branch, []).extend(np.sum(parts, axis=0).tolist())
             print("step", flush=True)
     (answer / "answer.json").write_text(json.dumps(result))
+
+
+def _inserted(path, edges):
+    """Returns the branch of each node that the runtime put between the operator of one of these and its neighbours."""
+    import onnx
+
+    nodes = onnx.load(path, load_external_data=False).graph.node
+    made = {tensor: number for number, node in enumerate(nodes) for tensor in node.output}
+    near = [set() for _ in nodes]
+    for number, node in enumerate(nodes):
+        for tensor in node.input:
+            if tensor in made:
+                near[number].add(made[tensor])
+                near[made[tensor]].add(number)
+    found = {}
+    for number, node in enumerate(nodes):
+        branch = _BRANCH.search(node.name)
+        if branch and branch[0] in edges:
+            queue = [number]
+            while queue:
+                for other in near[queue.pop()]:
+                    if not _OURS.match(nodes[other].name) and nodes[other].name not in found:
+                        found[nodes[other].name] = branch[0]
+                        queue.append(other)
+    return found
 
 
 def clock(answer, models, threads, runs, passes, warmup=3):
@@ -106,6 +143,17 @@ def clock(answer, models, threads, runs, passes, warmup=3):
             result[number].append(times)
         print("step", flush=True)
     (answer / "answer.json").write_text(json.dumps(result))
+
+
+def nodes(answer, models, threads):
+    """Writes the operator and name of each node of the runtime's optimized graph of one model."""
+    import onnx
+
+    optimized = str(answer / "optimized.onnx")
+    _load(models[0], threads, optimized=optimized)
+    found = onnx.load(optimized, load_external_data=False).graph.node
+    print("step", flush=True)
+    (answer / "answer.json").write_text(json.dumps([(node.op_type, node.name) for node in found]))
 
 
 def predict(answer, models, threads, batches):
@@ -136,5 +184,5 @@ def _in_pieces(run, feeds, size):
 
 if __name__ == "__main__":
     request = json.loads(Path(sys.argv[1]).read_text())
-    actions = {"profile": profile, "clock": clock, "predict": predict}
+    actions = {"profile": profile, "clock": clock, "nodes": nodes, "predict": predict}
     actions[request.pop("action")](Path(sys.argv[1]).parent, **request)

@@ -34,7 +34,7 @@ class Device(BaseModel):
     threads: int = Field(default=1, ge=1)
     batch: int = Field(default=1, ge=1)
     channel_multiple: int = Field(default=8, ge=1)
-    precisions: tuple[tuple[int, int], ...] = ((32, 32),)
+    precisions: tuple[tuple[int, int], ...] = ((8, 8), (32, 32))
 
     @classmethod
     def local(cls, threads: int = 1, batch: int = 1) -> Device:

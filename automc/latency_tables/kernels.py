@@ -1,116 +1,61 @@
-"""Which operators of a network the runtime runs as one, and their signatures under any widths.
-
-The rules are those of ONNX Runtime's CPU graph optimizations: BatchNorm folds into the convolution before it, an
-addition and then an activation fuse into a convolution, an activation into a linear layer.
-"""
+"""The signatures of a network's kernels under any widths."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from automc.graph import ModelGraph, Op
+from automc.graph.fusion import BATCH_NORMS
 from automc.graph.ops import OUTSIDE
 from automc.latency_tables.signature import Signature
 
-FREE = frozenset(
-    "view _unsafe_view reshape t unsqueeze squeeze expand detach alias dropout clone contiguous flatten "
-    "lift_fresh empty _to_copy to".split()
-)
-"""Operators that move no data at inference."""
-
-_BATCH_NORMS = frozenset(
-    "native_batch_norm _native_batch_norm_legit_no_training cudnn_batch_norm _batch_norm_no_update".split()
-)
-_CONV_FUSES = frozenset("relu sigmoid tanh hardtanh leaky_relu hardsigmoid hardswish".split())
-_SUM_FUSES = _CONV_FUSES - {"hardtanh", "leaky_relu"}
-_LINEAR_FUSES = frozenset("relu sigmoid tanh leaky_relu hardsigmoid elu".split())
 _RENAMED = {"_softmax": "softmax", "_adaptive_avg_pool2d": "adaptive_avg_pool2d", "convolution": "conv"}
-_RENAMED |= dict.fromkeys(_BATCH_NORMS, "batch_norm")
+_RENAMED |= dict.fromkeys(BATCH_NORMS, "batch_norm")
 _RENAMED |= {"addmm": "linear", "max_pool2d_with_indices": "max_pool2d", "constant_pad_nd": "pad"}
+
+INT8 = "int8."
+"""What the names of operators that run in int8 begin with."""
+
+QUANTIZE, DEQUANTIZE = "quantize", "dequantize"
+"""The names of what happens where precision changes."""
 
 Shapes = tuple[tuple[int, ...], ...]
 
 
-@dataclass(frozen=True)
-class Kernel:
-    """Operators that run as one.
+def signature_of(graph: ModelGraph, ops: Sequence[int], dims: np.ndarray, int8: bool = False) -> Signature:
+    """Returns the signature of operators that run as one.
 
-    Attributes:
-        ops: their positions in the graph, the one whose shapes count first.
-        names: their names in a signature, in order.
+    Args:
+        graph: the network.
+        ops: their positions, the one whose shapes count first.
+        dims: the network's dimensions (D,).
+        int8: whether they run in int8; an activation then costs nothing of its own and is left out.
     """
-
-    ops: tuple[int, ...]
-    names: tuple[str, ...]
-
-    def signature(self, op: Op, shapes: Shapes) -> Signature:
-        """Returns the signature of the kernel when its first operator has these input and output shapes."""
-        return _RULES.get(self.names[0], _elementwise)("+".join(self.names), op, shapes)
+    names = [_name(graph.ops[index]) for index in ops if graph.ops[index].kind not in BATCH_NORMS or len(ops) == 1]
+    op, shapes = graph.ops[ops[0]], _shapes_at(graph, ops[0], dims)
+    signature = _RULES.get(names[0], _elementwise)("+".join(names[:1] if int8 else names), op, shapes)
+    return replace(signature, op=INT8 + signature.op) if int8 else signature
 
 
-def find_kernels(graph: ModelGraph) -> list[Kernel]:
-    """Returns the kernels of a network, in execution order."""
-    ops = graph.ops
-    users: dict[int, list[int]] = {}
-    for index, op in enumerate(ops):
-        for source in op.sources:
-            if source != OUTSIDE:
-                users.setdefault(source, []).append(index)
-    taken: set[int] = set()
-    kernels: dict[int, Kernel] = {}
-    for index, op in enumerate(ops):
-        if index in taken or _is_free(op):
-            continue
-        if op.kind not in {"convolution", "addmm"}:
-            kernels[index] = Kernel((index,), (_name(op),))
-            continue
-        chain, names, last = [index], [_name(op)], index
-        fuses = _CONV_FUSES if op.kind == "convolution" else _LINEAR_FUSES
-        while len(users.get(last, [])) == 1:
-            user = users[last][0]
-            kind = ops[user].kind
-            if kind in _BATCH_NORMS and len(chain) == 1 and op.kind == "convolution":
-                pass
-            elif kind == "add" and op.kind == "convolution" and "add" not in names and user not in taken:
-                # the first of two convolutions takes the addition, as in the runtime
-                if ops[user].inputs[0] != ops[user].inputs[-1] or len(ops[user].inputs) != 2:
-                    break
-                if last != ops[user].sources[0] and _ends_in_convolution(ops, ops[user].sources[0], users):
-                    break
-                names.append("add")
-                fuses = _SUM_FUSES
-            elif kind in fuses:
-                names.append(_name(ops[user]))
-                chain.append(user)
-                break
-            else:
-                break
-            chain.append(user)
-            last = user
-        taken.update(chain)
-        kernels[index] = Kernel(tuple(chain), tuple(names))
-    # an operator found before the convolution that takes it
-    fused = {i for kernel in kernels.values() for i in kernel.ops[1:]}
-    return [kernel for index, kernel in sorted(kernels.items()) if index not in fused]
+def edge_signature(graph: ModelGraph, op: int, dims: np.ndarray, name: str) -> Signature:
+    """Returns the signature of what happens where precision changes.
+
+    Args:
+        graph: the network.
+        op: the operator whose result changes its precision, or `OUTSIDE` for the network's input.
+        dims: the network's dimensions (D,).
+        name: `QUANTIZE` or `DEQUANTIZE`.
+    """
+    shape = _shapes_at(graph, op, dims)[-1] if op != OUTSIDE else graph.input_shape
+    return Signature.of(name, (shape[_channel(shape)],), **_around(shape))
 
 
-def shapes_at(graph: ModelGraph, kernel: Kernel, dims: np.ndarray) -> Shapes:
-    """Returns the shapes of a kernel's first operator when the network's dimensions are ``dims`` (D,)."""
-    return tuple(tuple(int(size) for size in dims[part]) for part in graph.op_dims[kernel.ops[0]])
-
-
-def _ends_in_convolution(ops: tuple[Op, ...], index: int, users: dict[int, list[int]]) -> bool:
-    while index != OUTSIDE and ops[index].kind in _BATCH_NORMS and len(users[index]) == 1:
-        index = ops[index].sources[0]
-    return index != OUTSIDE and ops[index].kind == "convolution" and len(users[index]) == 1
-
-
-def _is_free(op: Op) -> bool:
-    """Says whether an operator moves no data: views, and slices that leave nothing out."""
-    return op.kind in FREE or (op.kind == "slice" and op.inputs[0] == op.output)
+def _shapes_at(graph: ModelGraph, op: int, dims: np.ndarray) -> Shapes:
+    """Returns the shapes of an operator's inputs and then its output when the network's dimensions are ``dims``."""
+    return tuple(tuple(int(size) for size in dims[part]) for part in graph.op_dims[op])
 
 
 def _name(op: Op) -> str:

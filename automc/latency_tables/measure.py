@@ -14,6 +14,7 @@ from automc.errors import RuntimeFailure
 from automc.latency_tables import micro
 from automc.latency_tables.child import Feeds, run_child
 from automc.latency_tables.device import Device
+from automc.latency_tables.kernels import DEQUANTIZE, QUANTIZE
 from automc.latency_tables.signature import Signature
 from automc.latency_tables.table import Entry, LatencyTable, Overhead
 
@@ -75,6 +76,7 @@ def measure_entries(device: Device, signatures: Sequence[Signature]) -> dict[Sig
             runs=_RUNS,
             warmup=_WARMUP,
             passes=_PASSES,
+            edges=[[f"k{i}" for i, s in enumerate(batch) if s.op in (QUANTIZE, DEQUANTIZE)] for batch in batches],
         )
     entries = {}
     for batch, branches in zip(batches, answer, strict=True):

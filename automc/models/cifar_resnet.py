@@ -1,4 +1,4 @@
-"""Residual networks for 32x32 images (He et al., CVPR 2016, section 4.2)."""
+"""Residual networks for 32x32 images, and the plain ones beside them (He et al., CVPR 2016, section 4.2)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PadShortcut(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions with BatchNorm, added to a shortcut."""
+    """Two 3x3 convolutions with BatchNorm, added to a shortcut where there is one."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, option: str) -> None:
         super().__init__()
@@ -28,8 +28,8 @@ class BasicBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or inputs != outputs:
+        self.shortcut: nn.Module | None = None if option == "none" else nn.Identity()
+        if self.shortcut is not None and (stride != 1 or inputs != outputs):
             if option == "A":
                 self.shortcut = PadShortcut(outputs - inputs)
             else:
@@ -40,7 +40,7 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Maps (N, inputs, H, W) to (N, outputs, H/stride, W/stride)."""
         y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        return F.relu(y + self.shortcut(x))
+        return F.relu(y if self.shortcut is None else y + self.shortcut(x))
 
 
 class CifarResNet(nn.Module):
@@ -51,7 +51,8 @@ class CifarResNet(nn.Module):
         widths: channels of the three stages.
         channels: channels of the input image.
         classes: number of classes.
-        option: shortcut where the shape changes: "A" subsamples and pads, "B" projects with a 1x1 convolution.
+        option: shortcut where the shape changes: "A" subsamples and pads, "B" projects with a 1x1 convolution;
+            "none" leaves all shortcuts out, which makes Plain-20 of 3 blocks, its parameters named alike.
     """
 
     def __init__(

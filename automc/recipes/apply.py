@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from automc import files
-from automc.compression import rebuild
+from automc.compression import Quantized, rebuild
 from automc.errors import RecipeError
 from automc.graph.groups import find_groups
 from automc.recipes.recipe import Recipe, Weights, weights_digest
@@ -64,6 +64,11 @@ def apply_recipe(recipe: Recipe, path: Path, task: Task) -> nn.Module:
         if name not in modules:
             raise RecipeError(f"{path}: policy: the model has no block '{name}'")
     model = rebuild(original, groups.values(), recipe.kept, recipe.dropped)
+    if recipe.int8:
+        try:
+            model = Quantized(model, example(task), recipe.int8)
+        except ValueError as error:
+            raise RecipeError(f"{path}: policy: {error}") from None
     _load_weights(model, path.parent / recipe.weights.file, recipe.weights)
     return model
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import logging
 import os
@@ -16,8 +17,18 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from automc import files
-from automc.errors import RuntimeFailure
+from automc.errors import RuntimeFailure, one_line
+from automc.recipes.onnx_file import tidy
 from automc.tasks import Inputs
+
+# Without these PyTorch cannot trace fake_quantize with a free batch size: it has no rule for the results' shapes.
+_SHAPES = torch.library.Library("aten", "IMPL", "Meta")
+for _name in (
+    "fake_quantize_per_tensor_affine_cachemask",
+    "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams",
+    "fake_quantize_per_channel_affine_cachemask",
+):
+    _SHAPES.impl(_name, lambda x, *_: (torch.empty_like(x), torch.empty_like(x, dtype=torch.bool)))
 
 FORMATS = {"onnx": ".onnx", "torch": ".pt2"}
 
@@ -37,12 +48,7 @@ def export_onnx(model: nn.Module, inputs: Inputs, path: Path) -> None:
         except Exception:  # a model that computes with its batch size can be exported for one size only
             program = _to_onnx(model, inputs, names, free_batch=False)
         proto = program.model_proto
-    # the exporter notes the source lines of the machine that it ran on
-    for node in proto.graph.node:
-        del node.metadata_props[:]
-    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info, *proto.graph.initializer):
-        value.ClearField("metadata_props")
-    del proto.graph.metadata_props[:]
+    tidy(proto)
     with files.replacing(path) as temporary:
         temporary.write_bytes(proto.SerializeToString())
 
@@ -63,7 +69,7 @@ def export_program(model: nn.Module, inputs: Inputs, path: Path) -> None:
 
 
 def _to_onnx(model: nn.Module, inputs: Inputs, names: list[str], free_batch: bool) -> Any:
-    args, kwargs, shapes = _arguments(inputs, free_batch)
+    args, kwargs, shapes = _arguments(model, inputs, free_batch)
     program = torch.onnx.export(
         model.eval(), args, kwargs=kwargs, dynamo=True, verbose=False, input_names=names, dynamic_shapes=shapes
     )
@@ -72,20 +78,22 @@ def _to_onnx(model: nn.Module, inputs: Inputs, names: list[str], free_batch: boo
 
 
 def _to_program(model: nn.Module, inputs: Inputs, free_batch: bool) -> Any:
-    args, kwargs, shapes = _arguments(inputs, free_batch)
+    args, kwargs, shapes = _arguments(model, inputs, free_batch)
     return torch.export.export(model.eval(), args, kwargs, dynamic_shapes=shapes)
 
 
-def _arguments(inputs: Inputs, free_batch: bool) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
+def _arguments(model: nn.Module, inputs: Inputs, free_batch: bool) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
     """Returns positional arguments, keyword arguments and dynamic shapes for an exporter."""
     if not free_batch:
         return ((), inputs, None) if isinstance(inputs, dict) else ((inputs,), {}, None)
     batch = torch.export.Dim("batch")
     # a batch of one would be taken for a constant
     two = pytree.tree_map(lambda tensor: torch.cat([tensor[:1], tensor[:1]]), inputs)
+    shapes = pytree.tree_map(lambda _: {0: batch}, two)
+    kinds = {parameter.kind for parameter in inspect.signature(model.forward).parameters.values()}
     if isinstance(two, dict):
-        return (), two, {name: {0: batch} for name in two}
-    return (two,), {}, ({0: batch},)
+        return (), two, {"kwargs": shapes} if inspect.Parameter.VAR_KEYWORD in kinds else shapes
+    return (two,), {}, {"args": (shapes,)} if inspect.Parameter.VAR_POSITIONAL in kinds else (shapes,)
 
 
 @contextlib.contextmanager
@@ -93,7 +101,7 @@ def _clear_error(what: str, path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        line = one_line(error.__cause__ or error)  # the exporter's own message is advice on how to report a bug
         raise RuntimeFailure(f"{os.fspath(path)}: the model cannot be exported to {what}: {line}") from error
 
 

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 FLOAT_BITS = 32
+INT8_BITS = (8, 8)
+"""Bits of weights and of activations of a layer that runs in int8."""
 
 
 @dataclass(frozen=True, order=True)

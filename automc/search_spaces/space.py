@@ -12,7 +12,7 @@ import numpy as np
 from automc.errors import ConfigError, TraceError, nearest
 from automc.graph import ModelGraph
 from automc.search_spaces.config import SpaceConfig
-from automc.search_spaces.policy import Choice, Policy
+from automc.search_spaces.policy import FLOAT_BITS, Choice, Policy
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Axis:
 
     Attributes:
         unit: the unit it is about.
-        field: which field of the unit's `Choice` it sets.
+        field: which field of the unit's `Choice` it sets; ``bits`` stands for weight and activation bits, a pair.
         options: what may be chosen, ascending; the last leaves the network as it is.
     """
 
@@ -33,6 +33,18 @@ class Axis:
     def name(self) -> str:
         """A name that no other axis of a space has."""
         return f"{self.unit}.{self.field}"
+
+    def choose(self, choice: Choice, option: Any) -> Choice:
+        """Returns the choice with one of the axis's options taken."""
+        if self.field == "bits":
+            return replace(choice, weight_bits=option[0], activation_bits=option[1])
+        return replace(choice, **{self.field: option})
+
+    def chosen(self, choice: Choice) -> Any:
+        """Returns the option that a choice takes; None where it takes none."""
+        if self.field == "bits":
+            return None if choice.weight_bits is None else (choice.weight_bits, choice.activation_bits)
+        return getattr(choice, self.field)
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,16 @@ class SearchSpace:
         """(A,) whether an axis drops a block."""
         return np.array([axis.field == "keep" for axis in self.axes], dtype=bool)
 
+    @cached_property
+    def is_width(self) -> np.ndarray:
+        """(A,) whether an axis sets a number of channels."""
+        return np.array([axis.field == "channels" for axis in self.axes], dtype=bool)
+
+    @cached_property
+    def is_bits(self) -> np.ndarray:
+        """(A,) whether an axis sets a layer's precision."""
+        return np.array([axis.field == "bits" for axis in self.axes], dtype=bool)
+
     @property
     def full(self) -> np.ndarray:
         """(A,) the option numbers that leave the network as it is."""
@@ -77,7 +99,7 @@ class SearchSpace:
         choices: dict[str, Choice] = {}
         for axis, index in zip(self.axes, self.canonical(np.asarray(indices)), strict=True):
             choice = choices.get(axis.unit, Choice())
-            choices[axis.unit] = replace(choice, **{axis.field: axis.options[index]})
+            choices[axis.unit] = axis.choose(choice, axis.options[index])
         return Policy(choices)
 
     def encode(self, policy: Policy) -> np.ndarray:
@@ -92,7 +114,7 @@ class SearchSpace:
             raise ConfigError(f"the policy has unit '{name}', the space has not{nearest(name, self.units)}")
         indices = []
         for axis in self.axes:
-            value = getattr(policy.get(axis.unit, Choice()), axis.field)
+            value = axis.chosen(policy.get(axis.unit, Choice()))
             if value not in axis.options:
                 raise ConfigError(f"the policy chooses {axis.field}={value} for {axis.unit}; options: {axis.options}")
             indices.append(axis.options.index(value))
@@ -113,19 +135,25 @@ class SearchSpace:
         return self.canonical(generator.integers(0, self.sizes, size=(n, len(self.axes))))
 
 
-def build_space(graph: ModelGraph, config: SpaceConfig, channel_multiple: int) -> SearchSpace:
+def build_space(
+    graph: ModelGraph,
+    config: SpaceConfig,
+    channel_multiple: int,
+    precisions: Sequence[tuple[int, int]] = ((FLOAT_BITS, FLOAT_BITS),),
+) -> SearchSpace:
     """Returns the axes that a network offers under a configuration.
 
     Args:
         graph: the network.
         config: what may be chosen.
         channel_multiple: the device's, used where the configuration names none.
+        precisions: (weight bits, activation bits) that the device runs.
 
     Raises:
-        ConfigError: an excluded unit does not exist.
+        ConfigError: an excluded unit does not exist, or the device runs no such bits.
         TraceError: nothing is left to choose; the reasons are named.
     """
-    names = [group.name for group in graph.groups] + [block.name for block in graph.blocks]
+    names = [unit.name for units in (graph.groups, graph.blocks, graph.layers) for unit in units]
     for pattern in config.exclude:
         if not any(_matches(name, pattern) for name in names):
             raise ConfigError(f"space.exclude: no unit '{pattern}'{nearest(pattern, names)}")
@@ -138,17 +166,34 @@ def build_space(graph: ModelGraph, config: SpaceConfig, channel_multiple: int) -
             options = _widths(group.channels, multiple, config.min_keep)
             if len(options) > 1:
                 axes.append(Axis(group.name, "channels", options))
+    if config.bits:
+        offered = _precisions(config.bits, precisions)
+        axes += [Axis(layer.name, "bits", offered) for layer in graph.layers]
     axes = [axis for axis in axes if not any(_matches(axis.unit, pattern) for pattern in config.exclude)]
     if not axes:
         raise TraceError(_nothing(graph, config, multiple))
     position = {axis.unit: index for index, axis in enumerate(axes) if axis.field == "keep"}
     owner_of = {
-        group.name: position[block.name]
+        (unit, field): position[block.name]
         for block in graph.blocks
         if block.name in position
-        for group in graph.inside(block)
+        for field, units in (
+            ("channels", [group.name for group in graph.inside(block)]),
+            ("bits", [layer.name for layer in graph.layers if layer.name.startswith(block.name + ".")]),
+        )
+        for unit in units
     }
-    return SearchSpace(tuple(axes), tuple(owner_of.get(axis.unit, -1) for axis in axes))
+    return SearchSpace(tuple(axes), tuple(owner_of.get((axis.unit, axis.field), -1) for axis in axes))
+
+
+def _precisions(bits: Sequence[int], run: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Returns the precisions of layers that a configuration and a device have in common, float last."""
+    offered = sorted(pair for pair in run if set(pair) <= set(bits))
+    missing = [width for width in bits if not any(width in pair for pair in offered)]
+    if missing:
+        known = ", ".join(str(width) for width in sorted({width for pair in run for width in pair} - {FLOAT_BITS}))
+        raise ConfigError(f"space.bits: the device does not run {missing[0]} bits; it runs: {known or 'float only'}")
+    return (*offered, (FLOAT_BITS, FLOAT_BITS))
 
 
 def _widths(channels: int, multiple: int, min_keep: float) -> tuple[int, ...]:

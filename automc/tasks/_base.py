@@ -25,6 +25,8 @@ class Task(ABC):
     Attributes:
         metric: name of what `score` returns.
         higher_is_better: whether a larger score is a better one.
+        paths: arguments of the constructor that are paths. Where a configuration gives them, a relative one starts
+            in its folder, and ``~`` is the user's home.
 
     Example:
         A file ``my_task.py``, used as ``task: my_task.py:MyTask``::
@@ -41,6 +43,7 @@ class Task(ABC):
 
     metric: ClassVar[str] = "top-1"
     higher_is_better: ClassVar[bool] = True
+    paths: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def model(self) -> nn.Module:
@@ -64,6 +67,17 @@ class Task(ABC):
             Inputs, a tensor or a dict of tensors, and whatever `score` and `loss` take as targets.
         """
 
+    def augment(self, inputs: Inputs, generator: torch.Generator) -> Inputs:
+        """Returns training inputs with random changes, such as flips; by default just as they are.
+
+        Training loops call it, and nothing else: never calibration or scoring.
+
+        Args:
+            inputs: the inputs of one batch of ``train``; they are not changed themselves.
+            generator: where all randomness comes from.
+        """
+        return inputs
+
     def score(self, outputs: Any, targets: Any) -> float:
         """Scores all outputs of a split at once; by default top-1 accuracy, in [0, 1].
 
@@ -76,13 +90,6 @@ class Task(ABC):
     def loss(self, outputs: Any, targets: Any) -> Tensor:
         """Returns the training loss of one batch, a scalar; by default cross-entropy."""
         return F.cross_entropy(outputs, targets)
-
-    def augment(self, inputs: Inputs, generator: torch.Generator) -> Inputs:
-        """Returns training inputs changed at random, as by crops and flips; by default unchanged.
-
-        Used by training only, never by calibration or scoring.
-        """
-        return inputs
 
     def distill(self, outputs: Any, teacher_outputs: Any, temperature: float = 4.0) -> Tensor:
         """Returns how far one batch's outputs are from a teacher's, a scalar; a second loss in fine-tuning.

@@ -12,6 +12,7 @@ from automc.errors import AutoMCError, TaskError, nearest
 from automc.tasks._base import Task
 
 BUILTIN = {
+    "cifar10": ("automc.tasks.cifar10:Cifar10", "CIFAR-10 from your own files; ResNet-20 and -56, Plain-20, VGG-16"),
     "digits": ("automc.tasks.digits:Digits", "hand-written digits of scikit-learn at 32x32, a residual network"),
 }
 
@@ -21,7 +22,7 @@ def load_task(name: str, arguments: dict[str, Any] | None = None, relative_to: P
 
     Args:
         name: a built-in task, or ``path.py:Class`` of the user's own. Loading one runs that file.
-        arguments: keyword arguments of the task's class.
+        arguments: keyword arguments of the task's class; its `Task.paths` may be relative.
         relative_to: the folder in which a relative path starts; by default the current one.
 
     Raises:
@@ -37,11 +38,21 @@ def load_task(name: str, arguments: dict[str, Any] | None = None, relative_to: P
     if not (isinstance(cls, type) and issubclass(cls, Task)):
         raise TaskError(f"task '{name}' is not a subclass of automc.tasks.Task")
     try:
-        return cls(**(arguments or {}))
+        return cls(**absolute_paths(cls, arguments or {}, relative_to or Path()))
     except AutoMCError:
         raise
     except Exception as error:
-        raise TaskError(f"task '{name}' cannot be made: {type(error).__name__}: {error}") from error
+        hint = "; arguments are given as task_args in a configuration" if isinstance(error, TypeError) else ""
+        raise TaskError(f"task '{name}' cannot be made: {type(error).__name__}: {error}{hint}") from error
+
+
+def absolute_paths(task: Task | type[Task], arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Returns keyword arguments of a task with its `Task.paths` made absolute; relative ones start in ``folder``."""
+
+    def absolute(value: Any) -> Any:
+        return str((folder / Path(value).expanduser()).resolve()) if isinstance(value, str | Path) else value
+
+    return {name: absolute(value) if name in task.paths else value for name, value in arguments.items()}
 
 
 def _from_file(name: str, folder: Path) -> Any:

@@ -34,15 +34,15 @@ class AgentSuite(ABC):
         """A problem with a budget that most policies exceed."""
         return toy_problem("macs<=40%")
 
-    def run(self, agent: Agent, n: int = _PROPOSALS) -> list[Policy]:
-        """Returns up to n proposals, each learned before the next."""
+    def run(self, agent: Agent, n: int = _PROPOSALS, failing: bool = False) -> list[Policy]:
+        """Returns up to n proposals, each learned before the next; where asked for, some fail."""
         policies = []
         for _ in range(n):
             policy = agent.propose()
             if policy is None:
                 break
             policies.append(policy)
-            agent.learn(policy, toy_score(policy))
+            agent.learn(policy, _score(policy, failing))
         return policies
 
     def test_proposes_something(self, problem: Problem) -> None:
@@ -64,11 +64,22 @@ class AgentSuite(ABC):
         policies = self.run(self.make(problem, 4))
         assert len(set(policies)) == len(policies)
 
+    def test_a_failed_policy_is_not_proposed_again(self, problem: Problem) -> None:
+        """Not even where the same numbers are drawn, or nothing else is left."""
+        policies = self.run(self.make(problem, 9))
+        again = self.make(problem, 9)
+        for policy in policies:
+            again.learn(policy, None)
+        assert not set(self.run(again)) & set(policies)
+
     @pytest.mark.parametrize("budgets", [("macs<=40%",), ("params<=30%", "macs<=60%"), ("size<=40KB",)])
     def test_every_proposal_keeps_the_budgets(self, budgets: Sequence[str]) -> None:
         """No proposal is over any budget, exactly."""
         problem = toy_problem(*budgets)
-        policies = self.run(self.make(problem, 1))
+        agent = self.make(problem, 1)
+        if agent.reference:
+            pytest.skip("it proposes what others are compared with, whatever the budgets")
+        policies = self.run(agent)
         costs = [problem.projection.model.cost(policy) for policy in policies]
         for metric, limit in problem.projection.limits.items():
             assert all(cost.get(metric) <= limit for cost in costs)
@@ -78,23 +89,25 @@ class AgentSuite(ABC):
         for policy in self.run(self.make(problem, 2)):
             assert problem.space.decode(problem.space.encode(policy)) == policy
 
-    def test_goes_on_as_undisturbed_when_told_again(self, problem: Problem) -> None:
+    @pytest.mark.parametrize("failing", [False, True])
+    def test_goes_on_as_undisturbed_when_told_again(self, problem: Problem, failing: bool) -> None:
         """An agent that replays another's proposals and scores proposes what the other would have next."""
-        undisturbed = self.run(self.make(problem, 5))
+        undisturbed = self.run(self.make(problem, 5), failing=failing)
         half = len(undisturbed) // 2
         resumed = self.make(problem, 5)
-        self.run(resumed, half)
-        assert undisturbed[half:] == self.run(resumed, len(undisturbed) - half)
+        self.run(resumed, half, failing)
+        assert undisturbed[half:] == self.run(resumed, len(undisturbed) - half, failing)
 
-    def test_a_resumed_agent_need_not_propose_again(self, problem: Problem) -> None:
+    @pytest.mark.parametrize("failing", [False, True])
+    def test_a_resumed_agent_need_not_propose_again(self, problem: Problem, failing: bool) -> None:
         """Setting ``proposed`` and telling the old scores is enough: nothing is computed twice."""
-        undisturbed = self.run(self.make(problem, 6))
+        undisturbed = self.run(self.make(problem, 6), failing=failing)
         half = len(undisturbed) // 2
         resumed = self.make(problem, 6)
         resumed.proposed = half
         for policy in undisturbed[:half]:
-            resumed.learn(policy, toy_score(policy))
-        assert undisturbed[half:] == self.run(resumed, len(undisturbed) - half)
+            resumed.learn(policy, _score(policy, failing))
+        assert undisturbed[half:] == self.run(resumed, len(undisturbed) - half, failing)
 
     def test_several_proposals_may_be_under_way(self, problem: Problem) -> None:
         """Proposing before learning works, and what is learned late is taken."""
@@ -106,9 +119,14 @@ class AgentSuite(ABC):
         if following is not None:
             policies.append(following)
         indices = np.stack([problem.space.encode(policy) for policy in policies])
-        assert problem.projection.fits(indices).all()
+        assert agent.reference or problem.projection.fits(indices).all()
 
     def test_minimizes_where_lower_is_better(self) -> None:
         """A score to be minimized is no error."""
         problem = toy_problem("macs<=40%", higher_is_better=False)
         assert self.run(self.make(problem, 8))
+
+
+def _score(policy: Policy, failing: bool) -> float | None:
+    score = toy_score(policy)
+    return None if failing and score < 0.4 else score

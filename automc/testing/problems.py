@@ -13,12 +13,12 @@ from automc.models import CifarResNet
 from automc.search_spaces import Policy, SpaceConfig, build_space
 
 
-def toy_problem(*budgets: str, higher_is_better: bool = True) -> Problem:
-    """Returns the widths and blocks of a small untrained residual network under budgets on MACs, parameters or size."""
+def toy_problem(*budgets: str, higher_is_better: bool = True, bits: bool = True) -> Problem:
+    """Returns all choices of a small untrained residual network under budgets on MACs, parameters or size."""
     torch.manual_seed(0)
     model = CifarResNet(blocks=2, widths=(8, 12, 16), option="B").eval()
     graph = build_graph(model, torch.randn(1, 3, 8, 8))
-    space = build_space(graph, SpaceConfig(channel_multiple=2), channel_multiple=2)
+    space = build_space(graph, SpaceConfig(channel_multiple=2, bits=(8,) if bits else ()), 2, ((8, 8), (32, 32)))
     costs = CostModel(graph, space)
     projection = Projection(costs, [Budget.parse(text) for text in budgets or ("macs<=50%",)])
     return Problem(space, projection, higher_is_better)

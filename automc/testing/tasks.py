@@ -44,6 +44,17 @@ class TaskSuite(ABC):
         first, second = (list(task.batches(split, 8, seed=4)) for _ in range(2))
         assert all(_equal(a, b) for a, b in zip(first, second, strict=True))
 
+    def test_augmentation_is_seeded_and_leaves_the_originals(self, task: Task) -> None:
+        """Training can be repeated, and what augmentation changes are copies, which the model still takes."""
+        inputs, before = example(task, 4), example(task, 4)
+        one, same = (task.augment(inputs, torch.Generator().manual_seed(5)) for _ in range(2))
+        assert _equal(one, same)
+        assert _equal(inputs, before)
+        model = task.model().eval()
+        with torch.no_grad():
+            outputs = [call(model, images) for images in (inputs, one)]
+        assert _shapes(outputs[0]) == _shapes(outputs[1])
+
     def test_the_seed_does_not_move_search_and_test(self, task: Task) -> None:
         """Policies are compared on the same examples."""
         for split in _SPLITS[1:]:
@@ -83,6 +94,10 @@ def _size(batch: Batch) -> int:
 def _equal(one: object, other: object) -> bool:
     pairs = zip(pytree.tree_leaves(one), pytree.tree_leaves(other), strict=True)
     return all(torch.equal(a, b) if torch.is_tensor(a) else a == b for a, b in pairs)
+
+
+def _shapes(outputs: object) -> list[object]:
+    return [getattr(leaf, "shape", None) for leaf in pytree.tree_leaves(outputs)]
 
 
 def _fingerprints(task: Task, split: Split) -> set[bytes]:

@@ -1,0 +1,158 @@
+"""int8: a network with quantizers where `automc.graph.quantizers` puts them.
+
+The same module is scored and exported. Weights are stored in 8 bits, signed and symmetric for each output channel;
+activations pass through quantizers of 256 levels, unsigned and asymmetric, one scale a tensor. Both are what ONNX
+Runtime's CPU kernels take. In PyTorch they are `fake_quantize` operators: the same numbers, computed in float.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.utils import _pytree as pytree
+
+from automc.graph.ops import Call, Calls, record
+from automc.graph.quantizers import Quantizers, find_layers
+from automc.tasks import Inputs, call
+
+INPUT: Call = ("input", 0)
+"""Stands for the network's input where a quantizer stands behind that."""
+
+_WEIGHT_LEVELS, _LEVELS = 127, 255
+
+
+class Quantizer(nn.Module):
+    """Rounds a tensor to 256 levels; a new one passes everything and notes the range of what it sees."""
+
+    scale: Tensor
+    zero_point: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.tensor(1.0))
+        self.register_buffer("zero_point", torch.tensor(0, dtype=torch.int32))
+        self.observing = False
+        self._low, self._high = 0.0, 0.0  # zero is always a level: padding must be exact
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns the tensor with every element on a level."""
+        if self.observing:
+            self._low, self._high = min(self._low, x.min().item()), max(self._high, x.max().item())
+            return x
+        if x.dtype != torch.float32:  # under autocast
+            return self(x.float()).to(x.dtype)
+        return torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero_point, 0, _LEVELS)
+
+    def settle(self) -> None:
+        """Spreads the levels over the range that was seen."""
+        self.observing = False
+        scale = max((self._high - self._low) / _LEVELS, 1e-12)
+        self.scale.fill_(scale)
+        self.zero_point.fill_(round(-self._low / scale))
+
+
+class Quantized(nn.Module):
+    """A network in which some layers run in int8.
+
+    Its layers' weights are 8-bit integers and BatchNorm is folded into them. Until `calibrate` was called, or its
+    state loaded, its quantizers have no scales.
+
+    Args:
+        model: the network in float; it is not changed.
+        inputs: example inputs.
+        layers: names of the layers that run in int8.
+    """
+
+    def __init__(self, model: nn.Module, inputs: Inputs, layers: Collection[str]) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model).eval()
+        shape = tuple(inputs.shape) if torch.is_tensor(inputs) else ()
+        ops = record(self.model, inputs)[0]
+        found = find_layers(self.model, ops, shape)
+        missing = set(layers) - {layer.name for layer in found}
+        if missing:
+            raise ValueError(f"layer '{min(missing)}' cannot run in int8")
+        placement = Quantizers(ops, found).place({layer.name: np.array([layer.name in layers]) for layer in found})
+        runs = [layer for layer in found if placement.int8[layer.ops[0], 0]]
+        calls = {index: op.call for index, op in enumerate(ops)} | {len(ops): INPUT}
+        for layer in runs:
+            if layer.norm is not None:
+                _fold(self.model, layer.name, layer.norm)
+                if layer.ops[-1] == layer.ops[1]:  # what BatchNorm gave the convolution gives now
+                    calls[layer.ops[1]] = ops[layer.ops[0]].call
+            _to_integers(self.model.get_submodule(layer.name))
+        self.layers = {calls[layer.ops[0]]: layer.name for layer in runs}
+        placed = [calls[index] for index in np.flatnonzero(placement.placed[:, 0]).tolist()]
+        self._names = {made: "{}_{}".format(*made) for made in placed if made is not None}
+        self.quantizers = nn.ModuleDict({name: Quantizer() for name in self._names.values()})
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Takes and returns what the network does."""
+        if INPUT in self._names:
+            args, kwargs = pytree.tree_map_only(Tensor, self.quantizers[self._names[INPUT]], (args, kwargs))
+        with Calls(self._after, self._before):
+            return self.model(*args, **kwargs)
+
+    @torch.no_grad()
+    def calibrate(self, inputs: Inputs) -> None:
+        """Sets the scales of all quantizers from what the network does with these inputs."""
+        quantizers = [module for module in self.quantizers.values() if isinstance(module, Quantizer)]
+        for quantizer in quantizers:
+            quantizer.observing = True
+        call(self, inputs)
+        for quantizer in quantizers:
+            quantizer.settle()
+
+    def _before(self, made: Call, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        if made not in self.layers:
+            return args
+        layer = self.model.get_submodule(self.layers[made])
+        scale = layer.weight_scale
+        assert isinstance(scale, Tensor)
+        weight = args[1] * scale.reshape(-1, *[1] * (args[1].ndim - 1))
+        zeros = torch.zeros_like(scale, dtype=torch.int32)
+        # the weights are on their levels already; this tells an exporter that they are
+        weight = torch.fake_quantize_per_channel_affine(weight, scale, zeros, 0, -_WEIGHT_LEVELS - 1, _WEIGHT_LEVELS)
+        return (args[0], weight, *args[2:])
+
+    def _after(self, made: Call, result: Any) -> Any:
+        return self.quantizers[self._names[made]](result) if made in self._names else result
+
+
+def quantize(model: nn.Module, inputs: Inputs, layers: Collection[str]) -> Quantized:
+    """Returns the network with these layers in int8.
+
+    Args:
+        model: the network in float; it is not changed.
+        inputs: calibration inputs: the range of every tensor is that which they give.
+        layers: names of the layers.
+
+    Raises:
+        ValueError: a layer cannot run in int8.
+    """
+    quantized = Quantized(model, pytree.tree_map(lambda tensor: tensor[:1], inputs), layers)
+    quantized.calibrate(inputs)
+    return quantized
+
+
+def _fold(model: nn.Module, name: str, norm: str) -> None:
+    layer, batch_norm = model.get_submodule(name), model.get_submodule(norm)
+    assert isinstance(layer, nn.Conv2d) and isinstance(batch_norm, nn.BatchNorm2d)
+    model.set_submodule(name, fuse_conv_bn_eval(layer, batch_norm))
+    model.set_submodule(norm, nn.Identity())
+
+
+@torch.no_grad()
+def _to_integers(layer: nn.Module) -> None:
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    scale = weight.flatten(1).abs().amax(1).clamp(min=1e-12) / _WEIGHT_LEVELS
+    levels = (weight / scale.reshape(-1, *[1] * (weight.ndim - 1))).round().to(torch.int8)
+    layer.register_buffer("weight_scale", scale)
+    layer.weight = nn.Parameter(levels, requires_grad=False)

@@ -1,0 +1,179 @@
+"""Predicted latency: the sum over a table's operators, of many policies at once."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
+
+from automc.costs.precision import Precisions
+from automc.graph import ModelGraph
+from automc.graph.fusion import find_kernels, is_free
+from automc.graph.ops import OUTSIDE
+from automc.graph.quantizers import Placement, find_sums
+from automc.latency_tables import LatencyTable, Signature
+from automc.latency_tables.kernels import DEQUANTIZE, QUANTIZE, edge_signature, signature_of
+from automc.search_spaces import SearchSpace
+
+_Runs = Callable[[Placement], np.ndarray]
+
+
+class LatencyModel:
+    """What a network runs under the policies of a space, and how long that takes.
+
+    A network runs its float kernels, its int8 operators and, where precision changes between two of them, a
+    conversion. All of these that any policy has are parts here; each says for which policies it runs.
+
+    Args:
+        graph: the network.
+        space: the space that the policies are from.
+        precisions: which operators run in int8.
+    """
+
+    def __init__(self, graph: ModelGraph, space: SearchSpace, precisions: Precisions) -> None:
+        layers = {layer.ops[0]: layer.ops for layer in precisions.layers}
+        units = layers | find_sums(graph.ops)
+        fused = {op for ops in units.values() for op in ops[1:]}
+        can = precisions.possible
+        parts: list[_Part] = []
+
+        def add(kind: str, op: int, signature: Callable[[np.ndarray], Signature], runs: _Runs) -> None:
+            module = graph.ops[op].module if op != OUTSIDE else "input"
+            parts.append(_Part(graph, space, f"{module}:{kind}", op, signature, runs))
+
+        def add_ops(ops: Sequence[int], int8: bool, runs: _Runs) -> None:
+            signature = partial(signature_of, graph, ops, int8=int8)
+            add(signature(graph.dims).op, ops[0], signature, runs)
+
+        for kernel in find_kernels(graph.ops):
+            at = next((place for place, op in enumerate(kernel) if place and graph.ops[op].kind == "add"), None)
+            if at is None:
+                add_ops(kernel, False, partial(_in_float, kernel[0]))
+                continue
+            # an addition fuses into a float convolution only if what it adds is in float too
+            other = next(source for source in graph.ops[kernel[at]].sources if source not in kernel)
+            add_ops(kernel, False, partial(_fused, kernel[0], other))
+            add_ops(kernel[:at], False, partial(_apart, kernel[0], other))
+            for op in kernel[at:]:
+                add_ops([op], False, partial(_left_over, kernel[0], other, op))
+        for index in range(len(graph.ops)):
+            if can.int8[index].any() and index not in fused and not is_free(graph.ops[index]):
+                add_ops(units.get(index, (index,)), True, partial(_in_int8, index))
+        for row in np.flatnonzero(can.quantized.any(axis=1)).tolist():
+            index = OUTSIDE if row == len(graph.ops) else row
+            add(QUANTIZE, index, partial(edge_signature, graph, index, name=QUANTIZE), partial(_enters, row))
+            add(DEQUANTIZE, index, partial(edge_signature, graph, index, name=DEQUANTIZE), partial(_leaves, row))
+        self._parts = parts
+        self.names = [part.name for part in parts]
+
+    def prices(self, indices: np.ndarray, placement: Placement, table: LatencyTable) -> Iterator[np.ndarray]:
+        """Yields the latency (B,) of each part under policies (B, A), in microseconds, its overhead included."""
+        return (part.prices(indices, placement, table) for part in self._parts)
+
+    def signatures(self, index: np.ndarray, placement: Placement) -> list[Signature]:
+        """Returns what the network runs under one policy (A,) and its placement."""
+        return [part.signature(index) for part in self._parts if part.runs(index[None], placement)[0]]
+
+    def all_signatures(self, grid: list[list[int]]) -> list[Signature]:
+        """Returns all that the network can run where each axis takes one of these options."""
+        return sorted({signature for part in self._parts for signature in part.signatures(grid)})
+
+
+def _in_float(op: int, placement: Placement) -> np.ndarray:
+    return ~placement.int8[op]
+
+
+def _in_int8(op: int, placement: Placement) -> np.ndarray:
+    return placement.int8[op]
+
+
+def _fused(first: int, other: int, placement: Placement) -> np.ndarray:
+    return ~placement.int8[first] & ~placement.quantized[other]
+
+
+def _apart(first: int, other: int, placement: Placement) -> np.ndarray:
+    return ~placement.int8[first] & placement.quantized[other]
+
+
+def _left_over(first: int, other: int, op: int, placement: Placement) -> np.ndarray:
+    return ~_fused(first, other, placement) & ~placement.int8[op]
+
+
+def _enters(row: int, placement: Placement) -> np.ndarray:
+    return placement.enters[row]
+
+
+def _leaves(row: int, placement: Placement) -> np.ndarray:
+    return placement.leaves[row]
+
+
+class _Part:
+    """Something that a network may run: its latency under any choice on the axes that it depends on, looked up once."""
+
+    def __init__(
+        self,
+        graph: ModelGraph,
+        space: SearchSpace,
+        name: str,
+        op: int,
+        signature: Callable[[np.ndarray], Signature],
+        runs: _Runs,
+    ) -> None:
+        self.name, self._graph, self._space, self._signature, self._runs = name, graph, space, signature, runs
+        parts = graph.op_dims[op] if op != OUTSIDE else ()
+        columns = [column for part in parts for column in range(part.start, part.stop)]
+        rows = {group.name: row for row, group in enumerate(graph.prunable)}
+        self._axes = [
+            axis
+            for axis, a in enumerate(space.axes)
+            if a.field == "channels" and graph.slopes[rows[a.unit], columns].any()
+        ]
+        self._owner = owner_of(space, graph.ops[op].module) if op != OUTSIDE else -1
+        self._rows = [rows[space.axes[axis].unit] for axis in self._axes]
+        sizes = space.sizes[self._axes]
+        self._strides = np.append(np.cumprod(sizes[::-1])[::-1][1:], 1).astype(np.int64)[: len(sizes)]
+        self._known = np.full(int(np.prod(sizes)), np.nan)
+
+    def runs(self, indices: np.ndarray, placement: Placement) -> np.ndarray:
+        """Says for which policies (B, A) it runs at all."""
+        runs = self._runs(placement)
+        return runs & (indices[:, self._owner] > 0) if self._owner >= 0 else np.broadcast_to(runs, len(indices))
+
+    def signature(self, index: Sequence[int] | np.ndarray) -> Signature:
+        """Returns its signature under one policy (A,)."""
+        dims = self._graph.dims.copy()
+        for axis, row in zip(self._axes, self._rows, strict=True):
+            options = self._space.axes[axis].options
+            dims -= (options[-1] - options[index[axis]]) * self._graph.slopes[row]
+        return self._signature(dims)
+
+    def signatures(self, grid: list[list[int]]) -> list[Signature]:
+        """Returns the signatures at all combinations of these options."""
+        index = np.array(self._space.full)
+        found = []
+        for combination in itertools.product(*(grid[axis] for axis in self._axes)):
+            index[self._axes] = combination
+            found.append(self.signature(index))
+        return found
+
+    def prices(self, indices: np.ndarray, placement: Placement, table: LatencyTable) -> np.ndarray:
+        """Returns latencies (B,) in microseconds, overhead of the kernel included."""
+        runs = self.runs(indices, placement)
+        keys = indices[:, self._axes] @ self._strides
+        unknown = runs & np.isnan(self._known[keys])
+        if unknown.any():
+            for key, row in zip(*np.unique(keys[unknown], return_index=True), strict=True):
+                entry = table.lookup(self.signature(indices[np.flatnonzero(unknown)[row]]))
+                # a profile rounds to microseconds: a kernel may be all overhead, never less than nothing
+                self._known[key] = max(entry.us + table.overhead.kernel, 0.0)
+        return np.where(runs, self._known[keys], 0.0)
+
+
+def owner_of(space: SearchSpace, module: str) -> int:
+    """Returns the axis of the droppable block that a module lies in, or -1."""
+    for index, axis in enumerate(space.axes):
+        if axis.field == "keep" and (module == axis.unit or module.startswith(axis.unit + ".")):
+            return index
+    return -1

@@ -1,0 +1,89 @@
+"""Which operators of a network the runtime runs as one.
+
+The rules are those of ONNX Runtime's CPU graph optimizations: BatchNorm folds into the convolution before it, an
+addition and then an activation fuse into a convolution, an activation into a linear layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from automc.graph.ops import OUTSIDE, Op
+
+FREE = frozenset(
+    "view _unsafe_view reshape t unsqueeze squeeze expand detach alias dropout clone contiguous flatten "
+    "lift_fresh empty _to_copy to".split()
+)
+"""Operators that move no data at inference."""
+
+BATCH_NORMS = frozenset(
+    "native_batch_norm _native_batch_norm_legit_no_training cudnn_batch_norm _batch_norm_no_update".split()
+)
+_CONV_FUSES = frozenset("relu sigmoid tanh hardtanh leaky_relu hardsigmoid hardswish".split())
+_SUM_FUSES = _CONV_FUSES - {"hardtanh", "leaky_relu"}
+_LINEAR_FUSES = frozenset("relu sigmoid tanh leaky_relu hardsigmoid elu".split())
+
+
+Kernel = tuple[int, ...]
+"""Positions of operators that run as one, the one whose shapes count first."""
+
+
+def users_of(ops: Sequence[Op]) -> dict[int, list[int]]:
+    """Returns, for each operator whose result is read, the operators that read it."""
+    users: dict[int, list[int]] = {}
+    for index, op in enumerate(ops):
+        for source in op.sources:
+            if source != OUTSIDE:
+                users.setdefault(source, []).append(index)
+    return users
+
+
+def find_kernels(ops: Sequence[Op]) -> list[Kernel]:
+    """Returns the kernels of a network, in execution order."""
+    users = users_of(ops)
+    taken: set[int] = set()
+    kernels: dict[int, Kernel] = {}
+    for index, op in enumerate(ops):
+        if index in taken or is_free(op):
+            continue
+        if op.kind not in {"convolution", "addmm"}:
+            kernels[index] = (index,)
+            continue
+        chain, added, last = [index], False, index
+        fuses = _CONV_FUSES if op.kind == "convolution" else _LINEAR_FUSES
+        while len(users.get(last, [])) == 1:
+            user = users[last][0]
+            kind = ops[user].kind
+            if kind in BATCH_NORMS and len(chain) == 1 and op.kind == "convolution":
+                pass
+            elif kind == "add" and op.kind == "convolution" and not added and user not in taken:
+                # the first of two convolutions takes the addition, as in the runtime
+                if ops[user].inputs[0] != ops[user].inputs[-1] or len(ops[user].inputs) != 2:
+                    break
+                if last != ops[user].sources[0] and _ends_in_convolution(ops, ops[user].sources[0], users):
+                    break
+                added = True
+                fuses = _SUM_FUSES
+            elif kind in fuses:
+                chain.append(user)
+                break
+            else:
+                break
+            chain.append(user)
+            last = user
+        taken.update(chain)
+        kernels[index] = tuple(chain)
+    # an operator found before the convolution that takes it
+    fused = {i for kernel in kernels.values() for i in kernel[1:]}
+    return [kernel for index, kernel in sorted(kernels.items()) if index not in fused]
+
+
+def is_free(op: Op) -> bool:
+    """Says whether an operator moves no data: views, and slices that leave nothing out."""
+    return op.kind in FREE or (op.kind == "slice" and op.inputs[0] == op.output)
+
+
+def _ends_in_convolution(ops: Sequence[Op], index: int, users: dict[int, list[int]]) -> bool:
+    while index != OUTSIDE and ops[index].kind in BATCH_NORMS and len(users[index]) == 1:
+        index = ops[index].sources[0]
+    return index != OUTSIDE and ops[index].kind == "convolution" and len(users[index]) == 1

@@ -1,0 +1,229 @@
+"""Where quantizers stand: one rule for the price of a policy, for its simulation and for its export.
+
+What an int8 layer reads and what it gives is quantized, otherwise ONNX Runtime does not run it in int8. It gives its
+result after BatchNorm and ReLU, which both disappear in it. A float layer between two quantized tensors is turned
+into int8 by ONNX Runtime whether asked or not, so it is int8 here. An addition of two quantized tensors runs in int8
+too, and what only moves numbers (views, slices, max pooling) keeps the quantizer that they have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import nn
+
+from automc.graph.fusion import BATCH_NORMS, is_free, users_of
+from automc.graph.ops import OUTSIDE, Op
+
+_MOVES = frozenset({"slice", "max_pool2d_with_indices", "permute", "transpose"})
+_AGAIN = frozenset({"constant_pad_nd"})  # has no kernel in int8; quantized again, an addition behind it can have one
+_CLIPS = frozenset({"relu", "hardtanh"})  # a quantizer clips, so they need not run
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer that can run in int8.
+
+    Attributes:
+        name: its module.
+        ops: its operator and those that disappear in it (BatchNorm, ReLU), as positions.
+        source: the operator whose result it reads, or `OUTSIDE` for the network's input.
+        norm: the BatchNorm module that is folded into it, or None.
+    """
+
+    name: str
+    ops: tuple[int, ...]
+    source: int
+    norm: str | None
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What runs in int8 and what is quantized; each (O + 1, B), a row an operator, the last row the network's input.
+
+    Attributes:
+        int8: whether the operator runs in int8.
+        quantized: whether its result is quantized.
+        placed: whether a quantizer of its own stands behind it.
+        enters: whether its result goes from float to int8.
+        leaves: whether it goes from int8 to float for some of its readers.
+    """
+
+    int8: np.ndarray
+    quantized: np.ndarray
+    placed: np.ndarray
+    enters: np.ndarray
+    leaves: np.ndarray
+
+
+def find_layers(model: nn.Module, ops: Sequence[Op], input_shape: tuple[int, ...]) -> tuple[Layer, ...]:
+    """Returns the layers that can run in int8, in execution order.
+
+    Args:
+        model: the network.
+        ops: its operators.
+        input_shape: shape of its input; empty if there are several.
+    """
+    users = users_of(ops)
+    runs: dict[str, int] = {}
+    for op in ops:
+        if op.kind in BATCH_NORMS | {"convolution", "addmm"}:
+            runs[op.module] = runs.get(op.module, 0) + 1
+    owners: dict[int, int] = {}
+    for module in model.modules():
+        for tensor in module.parameters(recurse=False):
+            owners[id(tensor)] = owners.get(id(tensor), 0) + 1
+    alone = {
+        name
+        for name, module in model.named_modules()
+        if runs.get(name) == 1 and all(owners[id(tensor)] == 1 for tensor in module.parameters(recurse=False))
+    }
+    layers = []
+    for index, op in enumerate(ops):
+        layer = model.get_submodule(op.module)
+        if op.module not in alone or op.call is None or not _quantizable(op, layer):
+            continue
+        source = op.sources[0 if isinstance(layer, nn.Conv2d) else -2]
+        shape = op.inputs[0 if isinstance(layer, nn.Conv2d) else -2]
+        if shape != input_shape if source == OUTSIDE else ops[source].call is None:
+            continue
+        chain, norm = [index], None
+        after = _only_user(ops, users, index)
+        if after is not None and ops[after].kind in BATCH_NORMS and isinstance(layer, nn.Conv2d):
+            if ops[after].module not in alone or not _foldable(model.get_submodule(ops[after].module)):
+                continue
+            norm = ops[after].module
+            chain.append(after)
+        layers.append(Layer(op.module, _with_clip(ops, users, chain), source, norm))
+    return tuple(layers)
+
+
+def find_sums(ops: Sequence[Op]) -> dict[int, tuple[int, ...]]:
+    """Returns the additions that can run in int8, each with what disappears in it (ReLU), by their positions."""
+    users = users_of(ops)
+    return {index: _with_clip(ops, users, [index]) for index in range(len(ops)) if _is_sum(ops, index)}
+
+
+class Quantizers:
+    """Where quantizers stand in a network, for many policies at once.
+
+    Args:
+        ops: its operators.
+        layers: those of its layers that can run in int8.
+        blocks: names of the blocks that may be dropped, in execution order.
+    """
+
+    def __init__(self, ops: Sequence[Op], layers: Sequence[Layer], blocks: Sequence[str] = ()) -> None:
+        self._ops, self._layers = ops, layers
+        self._spans = {name: _Span(ops, name) for name in blocks}
+        self._users = users_of(ops)
+        self._sums = find_sums(ops)
+        chains = [*(layer.ops for layer in layers), *self._sums.values()]
+        self._heads = {layer.ops[0]: layer for layer in layers}
+        self._inner = {op: chain[0] for chain in chains for op in chain[1:]}
+        self._moves = np.array([*(_moves(op) for op in ops), False])
+        self._gives = self._moves.copy()  # what it gives is quantized when it runs in int8
+        self._gives[[chain[-1] for chain in chains]] = True
+
+    def place(self, int8: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray] | None = None) -> Placement:
+        """Returns the placement under B policies.
+
+        Args:
+            int8: for each layer, (B,) whether it is asked to run in int8.
+            kept: for each block, (B,) whether it stays.
+        """
+        kept = kept or {}
+        ops, heads = self._ops, self._heads
+        count = next((len(flags) for flags in (*int8.values(), *kept.values())), 1)
+        present = np.ones((len(ops) + 1, count), dtype=bool)
+        for name, span in self._spans.items():
+            present[span.inside] &= kept[name]
+        wanted = np.zeros_like(present)  # an int8 layer reads it
+        for layer in self._layers:
+            wanted[layer.source] |= int8[layer.name] & present[layer.ops[0]]
+        for name, span in reversed(self._spans.items()):
+            wanted[span.source] |= wanted[span.result] & ~kept[name]
+        runs, quantized, own = np.zeros_like(present), wanted & present, np.zeros_like(present)
+        results = {span.result: name for name, span in self._spans.items()}
+        for index, op in enumerate(ops):
+            if index in heads:
+                layer = heads[index]
+                runs[index] = int8[layer.name] | (quantized[layer.source] & wanted[layer.ops[-1]])
+            elif index in self._inner:
+                runs[index] = runs[self._inner[index]]
+            elif index in self._sums:
+                runs[index] = quantized[op.sources[0]] & quantized[op.sources[1]]
+            elif self._moves[index] and op.sources[0] != OUTSIDE:
+                runs[index] = quantized[op.sources[0]]
+            runs[index] &= present[index]
+            if self._gives[index]:
+                own[index] = runs[index]
+            quantized[index] |= own[index]
+            if op.kind in _AGAIN and op.sources[0] != OUTSIDE and op.call is not None:
+                quantized[index] |= quantized[op.sources[0]]
+            if index in results:  # of a block that was dropped, readers get what it would have read
+                name = results[index]
+                quantized[index] = np.where(kept[name], quantized[index], quantized[self._spans[name].source])
+
+        float_read = np.zeros_like(present)
+        for index, op in enumerate(ops):
+            for source in op.sources:
+                if source != OUTSIDE:
+                    float_read[source] |= present[index] & ~runs[index]
+            if index not in self._users:
+                float_read[index] = True
+        for name, span in reversed(self._spans.items()):
+            float_read[span.source] |= float_read[span.result] & ~kept[name]
+        moved = self._moves[:, None] & runs
+        return Placement(
+            int8=runs,
+            quantized=quantized,
+            placed=quantized & present & ~moved,
+            enters=quantized & present & ~own,
+            leaves=quantized & present & float_read,
+        )
+
+
+class _Span:
+    """A block among the operators: those inside, what it reads, and what it gives."""
+
+    def __init__(self, ops: Sequence[Op], block: str) -> None:
+        self.inside = [index for index, op in enumerate(ops) if op.within(block)]
+        within = set(self.inside)
+        outer = [s for index in self.inside for s in ops[index].sources if s not in within and s != OUTSIDE]
+        self.source = outer[0] if outer else OUTSIDE
+        self.result = self.inside[-1]
+
+
+def _quantizable(op: Op, layer: nn.Module) -> bool:
+    if isinstance(layer, nn.Conv2d):
+        return op.kind == "convolution" and layer.padding_mode == "zeros"
+    return isinstance(layer, nn.Linear) and op.kind == "addmm" and layer.bias is not None
+
+
+def _foldable(norm: nn.Module) -> bool:
+    return isinstance(norm, nn.BatchNorm2d) and norm.affine and norm.track_running_stats
+
+
+def _moves(op: Op) -> bool:
+    return op.kind in _MOVES or is_free(op)
+
+
+def _is_sum(ops: Sequence[Op], index: int) -> bool:
+    op = ops[index]
+    same = len(op.inputs) == 2 and op.inputs[0] == op.inputs[1]
+    return op.kind == "add" and same and OUTSIDE not in op.sources and op.call is not None
+
+
+def _with_clip(ops: Sequence[Op], users: Mapping[int, list[int]], chain: list[int]) -> tuple[int, ...]:
+    after = _only_user(ops, users, chain[-1])
+    if after is not None and ops[after].kind in _CLIPS and ops[after].call is not None:
+        return (*chain, after)
+    return tuple(chain)
+
+
+def _only_user(ops: Sequence[Op], users: Mapping[int, list[int]], index: int) -> int | None:
+    readers = users.get(index, [])
+    return readers[0] if len(readers) == 1 else None

@@ -1,0 +1,132 @@
+"""Operators in int8, and changes of precision, as branches of a model that is profiled; see `micro`.
+
+An int8 operator stands between int8 neighbours and a change of precision between an int8 and a float one, as they do in
+a network: only then do all of them run in the layout that they have there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from automc.errors import TableError
+from automc.latency_tables.kernels import DEQUANTIZE, INT8, QUANTIZE
+from automc.latency_tables.micro_graph import MicroGraph, conv_attributes, input_shapes, pool_attributes
+from automc.latency_tables.signature import Signature
+
+_SCALE = 1 / 32
+_WIDTH = 8  # channels of what stands around
+
+
+def is_int8(signature: Signature) -> bool:
+    """Says whether an operator is one of those built here."""
+    return signature.op.startswith(INT8) or signature.op in (QUANTIZE, DEQUANTIZE)
+
+
+def int8_branch(graph: MicroGraph, name: str, signature: Signature) -> str:
+    """Adds a branch with one operator, whose nodes are called ``{name}.op…``; returns its end.
+
+    Raises:
+        TableError: the operator does not run in int8.
+    """
+    if signature.op == QUANTIZE:
+        shape = (*signature.get("before"), *signature.channels, *signature.get("after"))
+        tensor = _quantized(graph, f"{name}.op", _float_source(graph, f"{name}.src", shape))
+        return _weighted(graph, f"{name}.end", tensor, shape)
+    if signature.op == DEQUANTIZE:
+        shape = (*signature.get("before"), *signature.channels, *signature.get("after"))
+        source = _int8_source(graph, f"{name}.src", shape, last=f"{name}.op")
+        return _float_end(graph, f"{name}.end", source, shape)
+    plain = replace(signature, op=signature.op.removeprefix(INT8))
+    if plain.op not in {"conv", "dwconv", "linear", "add", "max_pool2d", "slice"}:
+        raise TableError(f"operator '{signature.op}' cannot be measured: the runtime has none in int8")
+    shapes = input_shapes(plain)
+    sources = [_int8_source(graph, f"{name}.src{number}", shape) for number, shape in enumerate(shapes)]
+    made = f"{name}.op"
+    if plain.op in {"conv", "dwconv", "linear"}:
+        tensor = _layer(graph, made, plain, sources[0])
+        outputs = plain.channels[-1]
+    elif plain.op == "add":
+        tensor = graph.node("Add", sources, made)
+        outputs = plain.channels[0]
+    elif plain.op == "max_pool2d":
+        tensor = graph.node("MaxPool", sources, made, **pool_attributes(plain))
+        outputs = plain.channels[0]
+    else:
+        start, end, step = plain.get("window")
+        bounds = {"starts": start, "ends": end, "axes": plain.get("axis")[0], "steps": step}
+        extra = [graph.weight(f"{made}.{key}", values=np.array([v], dtype=np.int64)) for key, v in bounds.items()]
+        tensor = graph.node("Slice", [sources[0], *extra], made)
+        outputs = plain.channels[0]
+    flat = len(shapes[0]) == 2
+    return _weighted(
+        graph, f"{name}.end", _quantized(graph, f"{made}.q", tensor), (1, outputs) if flat else (1, outputs, 1, 1)
+    )
+
+
+def _quantized(graph: MicroGraph, name: str, tensor: str, last: str | None = None) -> str:
+    """Adds a quantizer; ``last`` names its second half, which makes numbers of levels again."""
+    scale = graph.weight(f"{name}.scale", values=np.array(_SCALE, dtype=np.float32))
+    zero = graph.weight(f"{name}.zero", values=np.array(128, dtype=np.uint8))
+    levels = graph.node("QuantizeLinear", [tensor, scale, zero], name)
+    return graph.node("DequantizeLinear", [levels, scale, zero], last or f"{name}.back")
+
+
+def _weights(graph: MicroGraph, name: str, *shape: int) -> str:
+    values = graph.generator.integers(-127, 128, shape).astype(np.int8)
+    fan_in = int(np.prod(shape[1:]))
+    scale = np.full(shape[0], 1 / 74 / np.sqrt(fan_in), dtype=np.float32)
+    inputs = [
+        graph.weight(f"{name}.levels", values=values),
+        graph.weight(f"{name}.scale", values=scale),
+        graph.weight(f"{name}.zero", values=np.zeros(shape[0], dtype=np.int8)),
+    ]
+    return graph.node("DequantizeLinear", inputs, name, axis=0)
+
+
+def _layer(graph: MicroGraph, name: str, signature: Signature, source: str) -> str:
+    inputs, outputs = signature.channels[0], signature.channels[-1]
+    bias = graph.weight(f"{name}.b", outputs)
+    if signature.op == "linear":
+        return graph.node("Gemm", [source, _weights(graph, f"{name}.w", outputs, inputs), bias], name, transB=1)
+    attributes = conv_attributes(signature)
+    weight = _weights(graph, f"{name}.w", outputs, inputs // attributes["group"], *signature.get("k"))
+    return graph.node("Conv", [source, weight, bias], name, **attributes)
+
+
+def _int8_source(graph: MicroGraph, name: str, shape: tuple[int, ...], last: str | None = None) -> str:
+    """Adds a cheap layer in int8 that gives this shape."""
+    narrow = (shape[0], 1, *shape[2:])
+    tensor = _quantized(graph, f"{name}.in", graph.input(f"{name}.x", narrow))
+    tensor = _small(graph, f"{name}.layer", tensor, 1, shape[1], len(shape) == 4)
+    return _quantized(graph, f"{name}.q", tensor, last)
+
+
+def _weighted(graph: MicroGraph, name: str, tensor: str, shape: tuple[int, ...]) -> str:
+    """Adds a cheap layer in int8 that reads this shape."""
+    tensor = _small(graph, name, tensor, shape[1], _WIDTH, len(shape) == 4)
+    return _quantized(graph, f"{name}.q", tensor)
+
+
+def _small(graph: MicroGraph, name: str, tensor: str, inputs: int, outputs: int, image: bool) -> str:
+    if image:
+        return graph.node(
+            "Conv", [tensor, _weights(graph, f"{name}.w", outputs, inputs, 1, 1)], name, kernel_shape=[1, 1]
+        )
+    bias = graph.weight(f"{name}.b", outputs)
+    return graph.node("Gemm", [tensor, _weights(graph, f"{name}.w", outputs, inputs), bias], name, transB=1)
+
+
+def _float_source(graph: MicroGraph, name: str, shape: tuple[int, ...]) -> str:
+    if len(shape) != 4:
+        return graph.node("Neg", [graph.input(f"{name}.x", shape)], name)
+    tensor = graph.input(f"{name}.x", (shape[0], 1, *shape[2:]))
+    return graph.node("Conv", [tensor, graph.weight(f"{name}.w", shape[1], 1, 1, 1)], name, kernel_shape=[1, 1])
+
+
+def _float_end(graph: MicroGraph, name: str, tensor: str, shape: tuple[int, ...]) -> str:
+    if len(shape) != 4:
+        return graph.node("Neg", [tensor], name)
+    tensor = graph.node("Conv", [tensor, graph.weight(f"{name}.w", _WIDTH, shape[1], 1, 1)], name, kernel_shape=[1, 1])
+    return graph.node("Neg", [tensor], f"{name}.last")

@@ -1,0 +1,161 @@
+"""int8: what is simulated is what is exported, what is asked for runs, and the cost model knows what runs."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from automc.compression import compress, magnitudes, quantize
+from automc.costs import CostModel
+from automc.graph import build_graph
+from automc.latency_tables import Device
+from automc.models import CifarResNet
+from automc.recipes.deployed import deployed_outputs
+from automc.recipes.export import export_onnx, export_program
+from automc.recipes.onnx_file import int8_layers
+from automc.search_spaces import Policy, SpaceConfig
+from tests.networks import Example, networks, priced, randomize, state_of
+
+# an export takes a second: few examples, and none spent on shrinking
+slow_export = settings(
+    max_examples=6,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+def residual(option: str) -> Example:
+    """A residual network and inputs that look like images."""
+    model = randomize(CifarResNet(2, widths=(8, 12, 16), option=option), seed=0)
+    return Example(model, torch.randn(16, 3, 16, 16, generator=torch.Generator().manual_seed(0)))
+
+
+def all_int8(example: Example) -> nn.Module:
+    layers = [layer.name for layer in build_graph(*example).layers]
+    assert layers
+    return quantize(example.model, example.inputs, layers)
+
+
+def build(example: Example, model: CostModel, policy: Policy) -> nn.Module:
+    compressed = compress(example.model, model.graph, policy, magnitudes(example.model, model.graph))
+    return quantize(compressed.model, example.inputs, compressed.int8) if compressed.int8 else compressed.model
+
+
+def deployed(path: Path, inputs: Tensor) -> Tensor:
+    return torch.from_numpy(deployed_outputs(path, [inputs], Device.local())[0])
+
+
+@pytest.mark.parametrize("option", ["A", "B"])
+def test_every_layer_asked_to_be_int8_runs_as_int8(option: str, tmp_path: Path) -> None:
+    example = residual(option)
+    export_onnx(all_int8(example), example.inputs, tmp_path / "m.onnx")
+    found = int8_layers(tmp_path / "m.onnx")
+    names = [name for name, layer in example.model.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    assert sorted(found.asked) == sorted(names)
+    assert found.run == found.asked
+    assert found.layers == len(names)
+
+
+@slow_export
+@given(example=networks(batch=8), seed=st.integers(0, 2**16))
+def test_deployed_is_what_was_simulated(example: Example, seed: int, tmp_path: Path) -> None:
+    """Up to two levels of the last quantizers that both pass: a sum in another order may round to the next level."""
+    model = priced(example)
+    policy = model.space.decode(model.space.sample(np.random.default_rng(seed), 1)[0])
+    built = build(example, model, policy)
+    export_onnx(built, example.inputs, tmp_path / "m.onnx")
+    with torch.no_grad():
+        simulated = built(example.inputs)
+    got = deployed(tmp_path / "m.onnx", example.inputs)
+    spread = (simulated.max() - simulated.min()).item()
+    assert (got - simulated).abs().max().item() <= max(0.05 * spread, 1e-3)
+    found = int8_layers(tmp_path / "m.onnx")
+    assert found.run == found.asked
+
+
+@slow_export
+@given(seed=st.integers(0, 2**16))
+def test_the_runtime_runs_a_mixed_network_as_the_cost_model_says(seed: int, tmp_path: Path) -> None:
+    example = residual("B")
+    model = priced(example, SpaceConfig(bits=(8,), channel_multiple=4))
+    index = model.space.sample(np.random.default_rng(seed), 1)[0]
+    priced_kinds = Counter(signature.op.split("+")[0] for signature in model.signatures(index))
+    export_onnx(build(example, model, model.space.decode(index)), example.inputs, tmp_path / "m.onnx")
+    nodes = Counter(optimized(tmp_path / "m.onnx"))
+    assert nodes["QLinearConv"] == priced_kinds["int8.conv"]
+    assert nodes["QGemm"] == priced_kinds["int8.linear"]
+    assert nodes["QLinearAdd"] == priced_kinds["int8.add"]
+    assert nodes["Conv"] == priced_kinds["conv"]
+    # moving a transposition the runtime sometimes adds a pair of its own
+    assert nodes["QuantizeLinear"] >= priced_kinds["quantize"]
+    assert nodes["DequantizeLinear"] >= priced_kinds["dequantize"]
+
+
+def optimized(path: Path) -> list[str]:
+    """The operators of the graph that the runtime makes of a file."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.optimized_model_filepath = str(path.with_suffix(".optimized"))
+    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return [node.op_type for node in onnx.load(path.with_suffix(".optimized")).graph.node]
+
+
+def test_int8_is_near_the_original() -> None:
+    example = residual("A")
+    with torch.no_grad():
+        want, got = example.model(example.inputs), all_int8(example)(example.inputs)
+    assert 0 < (got - want).abs().max() <= 0.1 * (want.max() - want.min())
+
+
+def test_the_original_is_not_touched() -> None:
+    example = residual("A")
+    before = copy.deepcopy(state_of(example.model))
+    all_int8(example)
+    assert state_of(example.model) == before
+
+
+def test_a_quantized_network_survives_its_state() -> None:
+    example = residual("A")
+    quantized = all_int8(example)
+    other = quantize(example.model, example.inputs[:1], quantized.layers.values())  # type: ignore[union-attr, operator]
+    with torch.no_grad():
+        assert not torch.equal(other(example.inputs), quantized(example.inputs))
+        other.load_state_dict(quantized.state_dict())
+        assert torch.equal(other(example.inputs), quantized(example.inputs))
+
+
+def test_weights_are_stored_in_eight_bits(tmp_path: Path) -> None:
+    example = residual("A")
+    export_onnx(example.model, example.inputs, tmp_path / "float.onnx")
+    export_onnx(all_int8(example), example.inputs, tmp_path / "int8.onnx")
+    kinds = {value.data_type for value in onnx.load(tmp_path / "int8.onnx").graph.initializer if len(value.dims) == 4}
+    assert kinds == {onnx.TensorProto.INT8}
+
+
+def test_a_program_has_fake_quantize_and_the_same_numbers_for_any_batch(tmp_path: Path) -> None:
+    example = residual("A")
+    quantized = all_int8(example)
+    export_program(quantized, example.inputs, tmp_path / "m.pt2")
+    program = torch.export.load(tmp_path / "m.pt2")
+    kinds = Counter(str(node.target) for node in program.graph.nodes)
+    assert kinds["aten.fake_quantize_per_tensor_affine.tensor_qparams"] == len(quantized.quantizers)  # type: ignore[arg-type]
+    with torch.no_grad():
+        assert torch.allclose(program.module()(example.inputs[:5]), quantized(example.inputs[:5]), atol=1e-5)
+
+
+def test_a_layer_that_cannot_run_in_int8_is_refused() -> None:
+    example = residual("A")
+    with pytest.raises(ValueError, match=r"layer 'layer1\.0' cannot run in int8"):
+        quantize(example.model, example.inputs, ["layer1.0"])
