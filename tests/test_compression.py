@@ -70,7 +70,7 @@ def test_a_refit_of_what_lost_nothing_changes_nothing(example: Example) -> None:
     LeastSquares(example.model, graph, example.inputs).refit(compressed)
     with torch.no_grad():
         expected, outputs = example.model(example.inputs), compressed.model(example.inputs)
-    assert (outputs - expected).abs().max() <= 1e-4 * expected.abs().max().clamp(min=1)
+    assert torch.equal(outputs, expected)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -159,6 +159,76 @@ def test_a_layer_that_runs_twice_is_left_as_it_is() -> None:
     after = compressed.model.state_dict()
     assert torch.equal(after["2.weight"], before["2.weight"])
     assert not torch.equal(after["7.weight"], before["7.weight"])
+
+
+@pytest.mark.parametrize(("channels_last", "bfloat16"), [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize(
+    "reader",
+    [
+        nn.Conv2d(8, 6, 3, padding=1),
+        nn.Conv2d(8, 6, (1, 3), stride=(2, 1), padding=(0, 2), bias=False),
+        nn.Conv2d(8, 6, (3, 2), stride=2, padding=(2, 1), dilation=(2, 1)),
+        nn.Conv2d(8, 6, 1, padding=1, stride=2),
+    ],
+)
+def test_a_refit_solves_the_ridge_regression(reader: nn.Conv2d, channels_last: bool, bfloat16: bool) -> None:
+    model = randomize(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Tanh(), reader), seed=0)
+    # so small that every position is sampled
+    inputs = torch.randn(24, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    if channels_last:
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+    graph = build_graph(model, inputs[:1])
+    compressed = compress(model, graph, keep("0", 5), magnitudes(model, graph))
+    assert isinstance(compressed.model, nn.Sequential)
+    before = compressed.model.state_dict()["2.weight"].clone()
+    recovery = LeastSquares(model, graph, inputs)
+    with torch.no_grad():
+        expected = model(inputs).double()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16, cache_enabled=False):
+            recovery.refit(compressed)
+            first = compressed.model[:2](inputs).float()
+    if reader.bias is not None:
+        expected -= reader.bias.detach().double()[:, None, None]
+    assert expected[0, 0].numel() <= 16
+    assert not isinstance(reader.padding, str)
+    rows = nn.functional.unfold(first, reader.kernel_size, reader.dilation, reader.padding, reader.stride)
+    x = rows.double().movedim(1, -1).flatten(0, 1)
+    y = expected.flatten(2).movedim(1, -1).flatten(0, 1)
+    ridge = 1e-3 * (x.T @ x).diagonal().mean() * torch.eye(x.shape[1], dtype=torch.float64)
+    solution = torch.linalg.solve(x.T @ x + ridge, x.T @ y + ridge @ before.flatten(1).T.double())
+    weight = compressed.model.state_dict()["2.weight"]
+    assert torch.allclose(weight.flatten(1).T.double(), solution, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("policy", "first"),
+    [(keep("layer2.1.conv1", 3), "layer2.1.conv1"), (Policy({"layer2.1": Choice(keep=False)}), "layer3.0.conv1")],
+)
+def test_layers_before_the_first_change_are_left_bit_for_bit(policy: Policy, first: str) -> None:
+    model = randomize(CifarResNet(2, widths=(8, 8, 8), option="B"), seed=0)
+    graph = build_graph(model, smooth_images(1))
+    compressed = compress(model, graph, policy, magnitudes(model, graph))
+    before = {name: tensor.clone() for name, tensor in compressed.model.state_dict().items()}
+    LeastSquares(model, graph, smooth_images(32)).refit(compressed)
+    after = compressed.model.state_dict()
+    weights = [name for name in after if name.endswith(".weight") and "bn" not in name and "shortcut.1" not in name]
+    reached = weights.index(f"{first}.weight")
+    assert reached > 4
+    assert all(torch.equal(after[name], before[name]) for name in weights[:reached])
+    assert not any(torch.equal(after[name], before[name]) for name in weights[reached + 1 :])
+
+
+def test_a_refit_in_bfloat16_leaves_float32_weights_that_are_nearly_the_same() -> None:
+    model = alike(0)
+    graph = build_graph(model, smooth_images(1))
+    recovery, unseen = LeastSquares(model, graph, smooth_images(64, seed=1)), smooth_images(64, seed=2)
+    exact, rounded, none = (compress(model, graph, halved(graph), magnitudes(model, graph)) for _ in range(3))
+    recovery.refit(exact)
+    with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+        recovery.refit(rounded)
+    assert {parameter.dtype for parameter in rounded.model.parameters()} == {torch.float32}
+    assert error(rounded.model, model, unseen) < 1.1 * error(exact.model, model, unseen)
+    assert error(rounded.model, model, unseen) < 0.5 * error(none.model, model, unseen)
 
 
 def test_the_channels_that_are_read_with_the_largest_weights_stay() -> None:

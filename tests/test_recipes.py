@@ -13,6 +13,7 @@ import yaml
 from automc.campaigns import SearchConfig, run_search
 from automc.cli import main
 from automc.errors import RecipeError
+from automc.evaluation import Fidelity
 from automc.recipes import apply_recipe, load_recipe, task_of, verify
 from automc.search_spaces import SpaceConfig
 from tests.trained import Blobs
@@ -34,6 +35,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         finalists=1,
         space=SpaceConfig(channel_multiple=4),
         agent="random",
+        fidelity=Fidelity(precision="float32"),  # in which a recipe is scored anew
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOMC_HOME", str(out.parent / "home"))

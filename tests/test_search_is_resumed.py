@@ -10,8 +10,11 @@ import pytest
 from automc.campaigns import run_search, unfinished
 from automc.campaigns.journal import FILE, Journal
 from automc.campaigns.result import Evaluated
+from automc.campaigns.search import Search
 from automc.costs import Cost
 from automc.errors import ConfigError
+from automc.evaluation import forward
+from automc.search_spaces import Policy
 from tests.killing import committed, configure, kill_again_and_again, searched
 
 KILLS, EVALUATIONS = 3, 12  # benchmarks/resume.py does it with more of both
@@ -48,6 +51,25 @@ def test_a_search_killed_again_and_again_ends_as_an_undisturbed_one(
     # none was evaluated twice but those that were under way when a kill came
     assert len(scored.read_text().splitlines()) <= len(scored_undisturbed.read_text().splitlines()) + len(seen)
     assert not unfinished(tmp_path / "out")
+
+
+def test_scores_of_two_precisions_are_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, evaluate = configure(4, "Never"), Search.evaluate
+
+    def killed(search: Search, policy: Policy, agent: str, number: int, **more: Any) -> Evaluated:
+        if agent == "random" and number == 2:
+            raise KeyboardInterrupt
+        return evaluate(search, policy, agent, number, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Search, "evaluate", killed)
+        patch.setattr(forward, "has_bfloat16", lambda: True)
+        with pytest.raises(KeyboardInterrupt):
+            run_search(config, tmp_path, tmp_path)
+    assert committed(tmp_path) == 3
+    monkeypatch.setattr(forward, "has_bfloat16", lambda: False)  # as on another machine
+    with pytest.raises(ConfigError, match="of another search \\(precision is 'bfloat16' there, 'float32' here\\)"):
+        run_search(config, tmp_path, tmp_path, resume=True)
 
 
 def test_a_search_that_has_ended_is_begun_anew(tmp_path: Path) -> None:

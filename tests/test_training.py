@@ -242,6 +242,24 @@ def test_what_cannot_be_trained_is_refused() -> None:
         train(Small().model().requires_grad_(False), Small(), Training(epochs=1, rate=1), seed=0, description="x")
 
 
+def test_a_network_that_needs_contiguous_inputs_is_trained() -> None:
+    class Viewing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.linear = nn.Conv2d(1, 6, 3), nn.Linear(96, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.conv(x)
+            return self.linear(x.view(len(x), -1))
+
+    class Views(Small):
+        def model(self) -> nn.Module:
+            torch.manual_seed(0)
+            return Viewing()
+
+    assert not same(run(Views(), Training(epochs=1, rate=0.1)), Views().model())
+
+
 def test_training_makes_a_network_better() -> None:
     task = Blobs()
     model = task.model()

@@ -24,6 +24,7 @@ from automc.campaigns.setup import set_up
 from automc.campaigns.tuning import FOLDER, fine_tune
 from automc.campaigns.verdict import claims, verdict
 from automc.errors import SearchError, lacking, one_line, users_code
+from automc.evaluation import Forward
 from automc.recipes import Figures, Recipe, export_program, save_recipe, save_weights
 from automc.recipes.deployed import deployed_score
 from automc.tasks import absolute_paths, call
@@ -58,8 +59,10 @@ def _run(config: SearchConfig, folder: Path, out: Path, resume: bool) -> SearchR
     start = time.monotonic()
     files.ensure_writable(out)
     setup = set_up(config, folder)
+    precision = Forward(setup.subject.task, setup.subject.model, config.fidelity.precision).precision
     # no evaluation depends on how finalists are tuned: that may be changed before a search is resumed
-    about = config.model_dump(mode="json", exclude={"finetune"}) | {"model": setup.subject.digest}
+    about = config.model_dump(mode="json", exclude={"finetune"})
+    about |= {"model": setup.subject.digest, "precision": precision}
     journal = Journal(out, about, resume, setup.subject.task.higher_is_better)
     try:
         search = Search(config, setup, journal)

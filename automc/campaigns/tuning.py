@@ -69,6 +69,7 @@ def _tuned(search: Search, policy: Policy, file: Path, checkpoints: Path, descri
             description=description,
             teacher=subject.model,
             checkpoint=checkpoints / _digest(search, policy) / "training.pt",
+            bfloat16=search.evaluator.precision == "bfloat16",
         )
     compressed = search.evaluator.quantize(start)
     export_onnx(compressed.model, subject.inputs, file)
@@ -78,5 +79,5 @@ def _tuned(search: Search, policy: Policy, file: Path, checkpoints: Path, descri
 def _digest(search: Search, policy: Policy) -> str:
     """Returns a name for what a training starts from and learns from: the search, the original and the policy."""
     config = search.config.model_dump(mode="json", exclude={"finetune"})
-    about = (config, search.setup.subject.digest, policy.to_dict())
+    about = (config, search.evaluator.precision, search.setup.subject.digest, policy.to_dict())
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]

@@ -146,6 +146,11 @@ def verify(
                 ("outputs equal the model's", f"differ by {result.difference:.1e}", _yes(result.outputs_agree)),
                 (f"test {found.metric} {recorded}", score, _yes(result.score_holds)),
                 ("device", result.same_device, ""),
+                *(
+                    [("layers asked to run in int8", f"{result.int8_run} of {result.int8_asked} do", "")]
+                    if result.int8_asked
+                    else []
+                ),
                 (
                     f"budget {', '.join(found.budgets)}",
                     f"{result.us:.4g} us, {middle:.1f}% of the original's ({low:.1f} to {high:.1f}%)",

@@ -25,6 +25,7 @@ INPUT: Call = ("input", 0)
 """Stands for the network's input where a quantizer stands behind that."""
 
 _WEIGHT_LEVELS, _LEVELS = 127, 255
+_FINEST = 2.0**-20  # smallest step of a channel's weights, as a share of its bias
 
 
 class Quantizer(nn.Module):
@@ -52,7 +53,7 @@ class Quantizer(nn.Module):
     def settle(self) -> None:
         """Spreads the levels over the range that was seen."""
         self.observing = False
-        scale = max((self._high - self._low) / _LEVELS, 1e-12)
+        scale = (self._high - self._low) / _LEVELS or 1.0  # of what is always zero any scale is right
         self.scale.fill_(scale)
         self.zero_point.fill_(round(-self._low / scale))
 
@@ -73,7 +74,8 @@ class Quantized(nn.Module):
         super().__init__()
         self.model = copy.deepcopy(model).eval()
         shape = tuple(inputs.shape) if torch.is_tensor(inputs) else ()
-        ops = record(self.model, inputs)[0]
+        with torch.autocast("cpu", enabled=False):  # casts are no operators of the network
+            ops = record(self.model, inputs)[0]
         found = find_layers(self.model, ops, shape)
         missing = set(layers) - {layer.name for layer in found}
         if missing:
@@ -91,6 +93,14 @@ class Quantized(nn.Module):
         placed = [calls[index] for index in np.flatnonzero(placement.placed[:, 0]).tolist()]
         self._names = {made: "{}_{}".format(*made) for made in placed if made is not None}
         self.quantizers = nn.ModuleDict({name: Quantizer() for name in self._names.values()})
+        self._reads = {}
+        for layer in runs:
+            source = layer.source
+            while not placement.placed[source, 0]:  # moved since it was quantized
+                source = ops[source].sources[0]
+            made = calls[source % len(calls)]
+            assert made is not None
+            self._reads[layer.name] = self._names[made]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Takes and returns what the network does."""
@@ -108,6 +118,12 @@ class Quantized(nn.Module):
         call(self, inputs)
         for quantizer in quantizers:
             quantizer.settle()
+        for name, source in self._reads.items():
+            layer, scale = self.model.get_submodule(name), self.quantizers[source].scale
+            assert isinstance(scale, Tensor) and isinstance(layer.weight_scale, Tensor)
+            if isinstance(layer.bias, Tensor):  # the runtime counts it in these steps
+                step = layer.weight_scale * scale
+                layer.bias.copy_((layer.bias / step).round() * step)
 
     def _before(self, made: Call, args: tuple[Any, ...]) -> tuple[Any, ...]:
         if made not in self.layers:
@@ -152,7 +168,12 @@ def _fold(model: nn.Module, name: str, norm: str) -> None:
 def _to_integers(layer: nn.Module) -> None:
     weight = layer.weight
     assert isinstance(weight, Tensor)
-    scale = weight.flatten(1).abs().amax(1).clamp(min=1e-12) / _WEIGHT_LEVELS
+    scale = weight.flatten(1).abs().amax(1) / _WEIGHT_LEVELS
+    if isinstance(
+        layer.bias, Tensor
+    ):  # the runtime counts it in steps of this scale, in 32 bits: they must not run out
+        scale = torch.maximum(scale, layer.bias.abs() * _FINEST)
+    scale[scale == 0] = 1.0
     levels = (weight / scale.reshape(-1, *[1] * (weight.ndim - 1))).round().to(torch.int8)
     layer.register_buffer("weight_scale", scale)
     layer.weight = nn.Parameter(levels, requires_grad=False)

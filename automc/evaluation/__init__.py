@@ -1,5 +1,6 @@
 """Scoring policies: build, recover, score."""
 
 from automc.evaluation.evaluator import Evaluation, Evaluator, Fidelity
+from automc.evaluation.forward import Forward
 
-__all__ = ["Evaluation", "Evaluator", "Fidelity"]
+__all__ = ["Evaluation", "Evaluator", "Fidelity", "Forward"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,10 +13,11 @@ from torch import nn
 
 from automc.compression import Compressed, LeastSquares, compress, magnitudes, quantize
 from automc.errors import TaskError
+from automc.evaluation.forward import Forward, Kept
 from automc.graph import ModelGraph
 from automc.search_spaces import Policy
 from automc.tasks import Task, example
-from automc.tasks.loops import score
+from automc.tasks.loops import as_float32, predict
 
 
 class Fidelity(BaseModel):
@@ -24,12 +26,15 @@ class Fidelity(BaseModel):
     Attributes:
         search_images: examples of the ``search`` split that are scored; None takes all.
         calibration_images: examples of the ``train`` split for recovery.
+        precision: of forward passes; ``auto`` takes bfloat16 where the processor has it and the original's outputs
+            stay nearly the same, else float32.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     search_images: int | None = Field(default=None, ge=1)
     calibration_images: int = Field(default=512, ge=1)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,9 @@ class Evaluator:
         graph: its graph.
         fidelity: how much to look at.
         seed: seeds the choice of calibration images and positions.
+
+    Raises:
+        TaskError: bfloat16 was asked for and the network does not run in it.
     """
 
     def __init__(
@@ -64,7 +72,10 @@ class Evaluator:
         self.task, self.model, self.graph = task, model, graph
         self.fidelity = fidelity or Fidelity()
         self._scores = magnitudes(model, graph)
-        self._calibration = example(task, self.fidelity.calibration_images)
+        self._forward = Forward(task, model, self.fidelity.precision)
+        self.precision = self._forward.precision
+        self._search = Kept(task, "search", self.fidelity.search_images, self._forward)
+        self._calibration = self._forward.prepare(example(task, self.fidelity.calibration_images))
         self._recovery = LeastSquares(model, graph, self._calibration, seed)
         self._known: dict[Policy, Evaluation] = {}
 
@@ -76,14 +87,16 @@ class Evaluator:
         """Returns the compressed and recovered network of a policy, all of it still in float."""
         compressed = compress(self.model, self.graph, policy, self._scores)
         if compressed.kept or compressed.dropped:
-            self._recovery.refit(compressed)
+            with self._forward.context():
+                self._recovery.refit(compressed)
         return compressed
 
     def quantize(self, compressed: Compressed) -> Compressed:
         """Puts quantizers where a policy asked for int8; the network may have been trained since it was pruned."""
         if not compressed.int8:
             return compressed
-        return replace(compressed, model=quantize(compressed.model, self._calibration, compressed.int8))
+        with self._forward.context():
+            return replace(compressed, model=quantize(compressed.model, self._calibration, compressed.int8))
 
     def evaluate(self, policy: Policy) -> Evaluation:
         """Scores a policy on search images; a policy seen before is not evaluated again.
@@ -105,7 +118,9 @@ class Evaluator:
     def score(self, model: nn.Module) -> float:
         """Scores any network on the search images."""
         with torch.no_grad():
-            value = float(score(model, self.task, "search", self.fidelity.search_images))
+            with self._forward.context():
+                outputs, targets = predict(model, self._search)
+            value = float(self.task.score(as_float32(outputs), targets))
         if not math.isfinite(value):
             raise TaskError(f"the task's score of a network is {value}; a score must be a finite number")
         return value

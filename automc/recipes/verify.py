@@ -16,11 +16,14 @@ from automc.graph.probe import largest_difference
 from automc.latency_tables import Device, time_models
 from automc.recipes.deployed import deployed_outputs, deployed_score, feeds
 from automc.recipes.export import FORMATS, export_onnx
+from automc.recipes.onnx_file import int8_layers
 from automc.recipes.recipe import Recipe
 from automc.tasks import Task, call, example
 
 AGREEMENT = 1e-3
 """Largest difference between the file's outputs and the model's that is forgiven, relative to the largest or 1."""
+INT8_AGREEMENT = 0.05
+"""The same where layers run in int8: a sum in another order may round to the next level, and that to further ones."""
 SCORE_TOLERANCE = 0.005
 """Largest drop of the score, relative to the recorded one, that is forgiven."""
 _EXAMPLES = 32
@@ -39,6 +42,8 @@ class Verification(BaseModel):
         ratio: its latency divided by the original's, interleaved: [first quartile, median, third quartile].
         same_device: whether this is the device that the recipe was measured on; if not, why.
         keeps_latency_budget: for a latency budget on the same device, whether the median keeps it; else None.
+        int8_asked: layers that the file has in int8; None for a ``.pt2`` file, which has the same numbers in float.
+        int8_run: how many of them the runtime runs in int8 here.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -52,6 +57,8 @@ class Verification(BaseModel):
     ratio: tuple[float, float, float]
     same_device: str
     keeps_latency_budget: bool | None
+    int8_asked: int | None = None
+    int8_run: int | None = None
 
     @property
     def passed(self) -> bool:
@@ -88,11 +95,12 @@ def verify(recipe: Recipe, file: Path, task: Task, model: nn.Module) -> Verifica
     recorded = recipe.figures.test_score
     worse = 0.0 if recorded is None else (recorded - score if task.higher_is_better else score - recorded)
     mismatch = device.mismatch(recipe.device)
+    found = None if file.suffix == FORMATS["torch"] else int8_layers(file)
     if file.suffix == FORMATS["torch"]:
         mismatch = f"a .pt2 file runs in torch, the recipe's latency is that of {recipe.device.runtime}"
     return Verification(
         difference=difference,
-        outputs_agree=difference <= AGREEMENT,
+        outputs_agree=difference <= (INT8_AGREEMENT if recipe.int8 else AGREEMENT),
         score=score,
         recorded_score=recorded,
         score_holds=worse <= SCORE_TOLERANCE * abs(recorded or 1.0),
@@ -100,6 +108,8 @@ def verify(recipe: Recipe, file: Path, task: Task, model: nn.Module) -> Verifica
         ratio=(timing.ratio_low, timing.ratio, timing.ratio_high),
         same_device=mismatch or "yes",
         keeps_latency_budget=None if mismatch else _keeps(recipe, timing.us, timing.ratio_low),
+        int8_asked=None if found is None else len(found.asked),
+        int8_run=None if found is None else len(found.run),
     )
 
 

@@ -6,7 +6,6 @@ import copy
 import math
 import pickle
 import time
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,8 @@ from torch.utils import _pytree as pytree
 
 from automc import files, progress
 from automc.errors import TaskError
-from automc.tasks._base import Inputs, Task, call
+from automc.tasks._base import Inputs, Task, call, example
+from automc.tasks.loops import as_float32, has_bfloat16
 
 _WARM_UP = 0.2  # share of the training in which the rate rises from zero
 
@@ -84,6 +84,7 @@ def train(
     description: str,
     teacher: nn.Module | None = None,
     checkpoint: Path | None = None,
+    bfloat16: bool = True,
 ) -> Trained:
     """Trains the model in place on the task's ``train`` split; it is left on the CPU, in evaluation mode.
 
@@ -99,6 +100,7 @@ def train(
         teacher: a network whose outputs the model's are also drawn to; it is not changed.
         checkpoint: a file to note each full epoch in. If it has some of this training already, that goes on from
             there, and ends as an undisturbed one would have.
+        bfloat16: whether forward passes may be computed in it, where the processor does so by itself.
 
     Raises:
         TaskError: there is nothing to train, nothing to train on, or the loss is no finite number.
@@ -109,15 +111,15 @@ def train(
     if not batches:
         raise TaskError(f"{description}: the task's train split has no batch")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    _place(model, device, torch.channels_last)
     if teacher is not None:
-        teacher = _place(copy.deepcopy(teacher), device, torch.channels_last).eval().requires_grad_(False)
+        teacher = copy.deepcopy(teacher).eval().requires_grad_(False)
+    layout = _layout([model] if teacher is None else [model, teacher], example(task), device)
     optimizer = torch.optim.SGD(
         model.parameters(), lr=training.rate, momentum=0.9, nesterov=True, weight_decay=training.weight_decay
     )
     about = {name: getattr(training, name) for name in Training.model_fields} | {"seed": seed}
     state = _State() if checkpoint is None else _load(checkpoint, about, model, optimizer)
-    loop = _Loop(model, teacher, task, training, seed, device, optimizer, batches)
+    loop = _Loop(model, teacher, task, training, seed, device, layout, bfloat16, optimizer, batches)
     with progress.bar(description, training.epochs * batches, done=state.epoch * batches + state.batch) as line:
         while state.epoch < training.epochs and not state.ended:
             # the same random numbers in each epoch, however many sessions there were, and none of the caller's
@@ -140,6 +142,8 @@ class _Loop:
     training: Training
     seed: int
     device: torch.device
+    layout: torch.memory_format
+    bfloat16: bool
     optimizer: torch.optim.Optimizer
     batches: int
 
@@ -172,46 +176,51 @@ class _Loop:
         state.epoch, state.batch, state.seconds = number + 1, 0, time.monotonic() - began
 
     def _loss(self, inputs: Inputs, targets: Any) -> Tensor:
-        with _fast(self.model, self.device):
+        with self._fast(self.model):
             outputs = call(self.model, inputs)
-        outputs = pytree.tree_map(_full, outputs)
+        outputs = as_float32(outputs)
         loss, share = self.task.loss(outputs, targets), self.training.distillation
         if self.teacher is None or not share:
             return loss
-        with torch.no_grad(), _fast(self.teacher, self.device):
-            expected = pytree.tree_map(_full, call(self.teacher, inputs))
+        with torch.no_grad(), self._fast(self.teacher):
+            expected = as_float32(call(self.teacher, inputs))
         return (1 - share) * loss + share * self.task.distill(outputs, expected, self.training.temperature)
 
+    def _fast(self, model: nn.Module) -> AbstractContextManager[Any]:
+        cuda = self.device.type == "cuda"
+        able = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else has_bfloat16()
+        able = able and self.bfloat16 and all(parameter.dtype == torch.float32 for parameter in model.parameters())
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=able)
+
     def _move(self, data: Any) -> Any:
-        return pytree.tree_map(lambda leaf: _moved(leaf, self.device) if torch.is_tensor(leaf) else leaf, data)
+        return _moved(data, self.device, self.layout)
 
 
-def _place(model: nn.Module, device: torch.device, memory_format: torch.memory_format) -> nn.Module:
+def _layout(models: list[nn.Module], inputs: Inputs, device: torch.device) -> torch.memory_format:
+    """Moves models to the device in the memory layout that is fastest among those in which they run; returns it."""
+    for layout in (torch.channels_last, torch.contiguous_format):
+        try:
+            for model in models:
+                _place(model, device, layout)
+                with torch.no_grad():
+                    call(model.eval(), _moved(inputs, device, layout))
+            break
+        except RuntimeError:  # such as a `view` across dimensions that are no longer side by side
+            if layout == torch.contiguous_format:
+                raise
+    return layout
+
+
+def _place(model: nn.Module, device: torch.device, layout: torch.memory_format) -> nn.Module:
     # torch documents this argument, and has it in no stub
-    return model.to(device, memory_format=memory_format)  # type: ignore[call-overload]
+    return model.to(device, memory_format=layout)  # type: ignore[call-overload]
 
 
-def _moved(tensor: Tensor, device: torch.device) -> Tensor:
-    if tensor.ndim == 4:
-        return tensor.to(device, memory_format=torch.channels_last)
-    return tensor.to(device)
+def _moved(data: Any, device: torch.device, layout: torch.memory_format) -> Any:
+    def moved(tensor: Tensor) -> Tensor:
+        return tensor.to(device, memory_format=layout) if tensor.ndim == 4 else tensor.to(device)
 
-
-def _fast(model: nn.Module, device: torch.device) -> AbstractContextManager[Any]:
-    """Computes in bfloat16 where the processor does so by itself and the model is in float32."""
-    if device.type == "cuda":
-        able = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        known: Mapping[str, Any] = getattr(
-            torch.cpu, "get_capabilities", dict
-        )()  # not in the oldest torch that is supported
-        able = any(known.get(name) for name in ("avx512_bf16", "amx_bf16"))
-    able = able and all(parameter.dtype == torch.float32 for parameter in model.parameters())
-    return torch.autocast(device.type, torch.bfloat16, enabled=able)
-
-
-def _full(leaf: Any) -> Any:
-    return leaf.float() if torch.is_tensor(leaf) and leaf.dtype == torch.bfloat16 else leaf
+    return pytree.tree_map_only(Tensor, moved, data)
 
 
 def _save(path: Path, about: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer, state: _State) -> None:
