@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from automc.campaigns.result import Evaluated, Row, SearchResult, TableInfo, Unit
+from automc.campaigns.result import Evaluated, Row, SearchResult, TableInfo, Tuned, Unit
 from automc.costs import Cost
 from automc.latency_tables import Device, Timing
 
@@ -145,3 +145,21 @@ def without_latency(result: SearchResult) -> SearchResult:
     done = [e.model_copy(update={"predicted": replace(e.predicted, latency=None)}) for e in result.evaluations]
     changes = {"table": None, "table_missing": "the device cannot profile operators", "rows": rows, "evaluations": done}
     return result.model_copy(update={**changes, "budgets": ["macs<=55%"], "limits": {"macs": 0.55 * FULL_MACS}})
+
+
+def with_tuning_and_controls(result: SearchResult) -> SearchResult:
+    """The same after fine-tuning, beside five controls, one of them over the budget."""
+    original, _, random, best = result.rows
+    names = {"int8": 0.81, "uniform": 0.54, "uniform+int8": 0.535, "halved, then thinned out": 0.5}
+    rows, done = [original], []
+    for number, (name, share) in enumerate(names.items()):
+        policy = make_policy(result.units, share, 0.0, np.random.default_rng(number))
+        row = make_row(name, name, policy, share, (0.92 - 0.14 * number, 0.91 - 0.11 * number))
+        rows.append(row)
+        done.append(make_evaluation(name, 0, policy, share, row.search_score))
+    tuned = [
+        row.model_copy(update={"tuned": Tuned(epochs=10, seconds=612.3, search_score=scores[0], test_score=scores[1])})
+        for row, scores in ((random, (0.8991, 0.9046)), (best, (0.9251, 0.9187)))
+    ]
+    evaluations = [*done, *(e for e in result.evaluations if e.agent != "uniform")]
+    return result.model_copy(update={"rows": [*rows, *tuned], "evaluations": evaluations})

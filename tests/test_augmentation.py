@@ -9,7 +9,8 @@ from automc.evaluation import Evaluator, Fidelity
 from automc.graph import build_graph
 from automc.search_spaces import Choice, Policy
 from automc.tasks import Batch, Inputs, Split, Task
-from automc.tasks.loops import score, train
+from automc.tasks.loops import score
+from automc.tasks.training import Training, train
 
 
 class _Noted(Task):
@@ -36,7 +37,7 @@ def test_training_augments_every_batch_anew_and_by_its_seed() -> None:
     def trained(seed: int) -> tuple[list[float], Tensor]:
         task = _Noted()
         model = task.model()
-        train(model, task, epochs=2, rate=0.1, seed=seed, description="")
+        train(model, task, Training(epochs=2, rate=0.1), seed=seed, description="")
         return task.drawn, next(model.parameters()).detach()
 
     drawn, parameters = trained(3)

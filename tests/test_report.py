@@ -5,12 +5,12 @@ import re
 import pytest
 from rich.console import Console
 
-from automc.campaigns.plots import front, pareto, progress, summary
+from automc.campaigns.plots import agent_colours, front, front_key, pareto, progress, summary
 from automc.campaigns.report import render_html, unit_lines
 from automc.campaigns.result import SearchResult
 from automc.campaigns.table import comparison, render_table
 from automc.costs.units import format_cost
-from tests.results import VERDICT, Choices, make_evaluation, make_result, without_latency
+from tests.results import VERDICT, Choices, make_evaluation, make_result, with_tuning_and_controls, without_latency
 
 
 def body(page: str) -> str:
@@ -81,6 +81,30 @@ def test_page_has_every_figure_of_every_row(page: str, result: SearchResult) -> 
     assert f"{100 * best.ratio:.1f}% of orig. ({100 * best.ratio_low:.1f}–{100 * best.ratio_high:.1f}%)" in lines[-1]
     assert "−1.34 points" in lines[-1]
     assert "54.0% of orig." in lines[1]
+
+
+def test_any_number_of_controls_is_shown_with_what_fine_tuning_brought(result: SearchResult) -> None:
+    more = with_tuning_and_controls(result)
+    page = render_html(more)
+    table = re.search(r'<table class="compare">.*?</table>', page, re.DOTALL)
+    assert table
+    lines = [text(line) for line in re.findall(r"<tr.*?</tr>", table[0], re.DOTALL)[1:]]
+    assert len(lines) == len(more.rows) == 7
+    for line, row in zip(lines, more.rows, strict=True):
+        assert line.startswith(row.name)
+        assert f"{100 * row.test_score:.2f}%" in line
+        assert f"{100 * row.search_score:.2f}%" in line
+        assert ("over the budget" in line) == (row.name == "int8")
+        after = row.tuned
+        assert after is None or f"{100 * after.test_score:.2f}%" in line
+        assert after is None or f"search {100 * after.search_score:.2f}%" in line
+    assert "before fine-tuning 91.07%" in text(page)
+    assert page.count('class="mark"') > 5 * 8  # one for each control in the key and in each layer's line
+    labels = [key.label for key in front_key(more)]
+    assert {"int8, measured, over the budget", "best, fine-tuned", "random, fine-tuned"} <= set(labels)
+    assert len(set(agent_colours(more).values())) == 6
+    open_markers = [trace for trace in front(more).data if str(trace.marker.symbol).endswith("-open")]
+    assert [trace.y[0] for trace in open_markers] == pytest.approx([89.91, 92.51])
 
 
 def test_names_cannot_become_markup() -> None:
@@ -182,13 +206,15 @@ def test_hover_says_what_a_policy_does(result: SearchResult) -> None:
 
 
 @pytest.mark.parametrize("width", [80, 160])
-def test_terminal_table_loses_nothing(result: SearchResult, width: int) -> None:
+@pytest.mark.parametrize("more", [False, True])
+def test_terminal_table_loses_nothing(result: SearchResult, width: int, more: bool) -> None:
+    result = with_tuning_and_controls(result) if more else result
     printed = terminal(result, width)
     assert max(map(len, printed.splitlines())) <= width
     assert " ".join(VERDICT.split()) in " ".join(printed.split())
     assert "…" not in printed
     for row in result.rows:
-        assert row.name in printed
+        assert all(part in printed for part in re.findall(r"\w+\+?", row.name))
     for column in comparison(result):
         for cell in column.cells:
             assert cell.value in printed

@@ -111,7 +111,7 @@ def test_a_damaged_cache_of_digits_is_trained_anew(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(digits, "train", lambda network, *_, **__: network.load_state_dict(good.state_dict()))
     monkeypatch.setenv("AUTOMC_HOME", str(tmp_path))
-    cached = tmp_path / "models" / "digits-resnet14-v1.safetensors"
+    cached = tmp_path / "models" / "digits-resnet14-v2.safetensors"
     cached.parent.mkdir()
     cached.write_bytes(b"no weights")
     again = task.model()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from automc.campaigns.result import Row
+from automc.campaigns.result import Row, Tuned
 from automc.campaigns.verdict import verdict
 from automc.costs import Cost
 from automc.latency_tables import Timing
@@ -84,3 +84,53 @@ def test_a_control_over_the_budget_is_not_the_one_to_beat() -> None:
 def test_a_network_that_became_slower_is_not_called_faster() -> None:
     text, _ = said(row("best", 0.90, 0.89, "tpe", ratio=1.25))
     assert "125.0% of the original's measured latency (1.25x slower)" in text
+
+
+def tuned(one: Row, search: float, test: float, epochs: float = 10) -> Row:
+    after = Tuned(epochs=epochs, seconds=60, search_score=search, test_score=test)
+    return one.model_copy(update={"tuned": after})
+
+
+def test_what_only_the_agent_was_tuned_for_is_no_merit_of_the_search() -> None:
+    best = tuned(row("best", 0.86, 0.84, "tpe"), 0.93, 0.92)
+    text, brought = said(best)
+    assert not brought
+    assert "with a test top-1 of 92.00%" in text
+    assert "Before fine-tuning (10 epochs) it was 84.00%." in text
+    assert "the control random (84.00% on the test set before fine-tuning), on the test set it is not" in text
+    text, brought = said(tuned(row("best", 0.90, 0.89, "tpe"), 0.93, 0.92))
+    assert brought
+    assert "brought 5.00 points on the test set over the control random (84.00% on the test set before fine" in text
+
+
+def test_tuned_controls_are_compared_with_the_tuned_best() -> None:
+    best = tuned(row("best", 0.90, 0.89, "tpe"), 0.93, 0.92)
+    uniform, random = tuned(UNIFORM, 0.94, 0.91), tuned(RANDOM, 0.90, 0.90)
+    text, brought = verdict([ORIGINAL, uniform, random, best], "tpe", Counted(10_000), tuned_alike=True)
+    assert not brought
+    assert "the control uniform (91.00% on the test set) scores as well" in text
+    rows = [ORIGINAL, tuned(UNIFORM, 0.92, 0.90), random, best]
+    text, brought = verdict(rows, "tpe", Counted(10_000), tuned_alike=True)
+    assert brought
+    assert "brought 2.00 points on the test set over the control uniform (90.00% on the test set)." in text
+    # one that training made worse is as it was, and still the one to beat
+    rows = [ORIGINAL, uniform, row("random", 0.95, 0.95), best]
+    text, brought = verdict(rows, "tpe", Counted(10_000), tuned_alike=True)
+    assert not brought
+    assert "the control random (95.00% on the test set) scores as well" in text
+
+
+def test_without_a_control_within_the_budget_that_is_said() -> None:
+    over, best = row("int8", 0.99, 0.99, keeps=False), row("best", 0.90, 0.89, "tpe")
+    text, brought = verdict([ORIGINAL, over, best], "tpe", Counted(100))
+    assert brought
+    assert "No control was measured within the budget" in text
+    text, brought = verdict([ORIGINAL, best], "tpe", Counted(100))
+    assert not brought
+    assert "No control has a result" in text
+
+
+def test_any_number_of_controls_may_be_the_one_to_beat() -> None:
+    more = [row("int8", 0.99, 0.98, keeps=False), UNIFORM, row("uniform+int8", 0.88, 0.87), RANDOM]
+    text, _ = verdict([ORIGINAL, *more, row("best", 0.90, 0.89, "tpe")], "tpe", Counted(10_000))
+    assert "brought 2.00 points on the test set over the control uniform+int8" in text

@@ -13,8 +13,8 @@ from automc.tasks import Batch, Split, Task
 class Blobs(Task):
     """Tells in which quarter of a noisy image a bright blob is."""
 
-    def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
+    def __init__(self, seed: int = 0, brightness: float = 2.0) -> None:
+        self.seed, self.brightness = seed, brightness
 
     def model(self) -> nn.Module:
         torch.manual_seed(self.seed)
@@ -27,7 +27,7 @@ class Blobs(Task):
         return model.eval()
 
     def batches(self, split: Split, n: int | None = None, seed: int = 0) -> Iterator[Batch]:
-        images, targets = _data(split)
+        images, targets = _data(split, self.brightness)
         order = torch.arange(len(images))
         if split == "train":
             order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
@@ -70,12 +70,12 @@ class Pairs(Blobs):
             yield {"left": images, "right": images.flip(-1)}, targets
 
 
-def _data(split: Split) -> tuple[Tensor, Tensor]:
+def _data(split: Split, brightness: float) -> tuple[Tensor, Tensor]:
     number = ("train", "search", "test").index(split)
     generator = torch.Generator().manual_seed(number)
     targets = torch.randint(4, (512 if split == "train" else 128,), generator=generator)
     images = torch.randn(len(targets), 1, 12, 12, generator=generator)
     rows, columns = targets // 2 * 6, targets % 2 * 6
     for image, row, column in zip(images, rows.tolist(), columns.tolist(), strict=True):
-        image[0, row + 2 : row + 5, column + 2 : column + 5] += 2
+        image[0, row + 2 : row + 5, column + 2 : column + 5] += brightness
     return images, targets

@@ -72,8 +72,10 @@ class Agent(ABC):
     Attributes:
         reference: whether it proposes what others are compared with, whatever the budgets; the first promise is not
             its own then.
+        proposals: how many proposals it has at most; None for as many as one asks for.
     """
 
+    proposals: ClassVar[int | None] = None
     reference: ClassVar[bool] = False
 
     def __init__(self, problem: Problem, seed: int) -> None:

@@ -21,7 +21,7 @@ AGENTS = {
     "tpe": ("automc.agents.tpe:TPE", "Optuna's tree-structured Parzen estimator, uniform proposed first"),
 }
 
-CONTROLS = ("uniform", "random")
+CONTROLS = ("int8", "uniform", "uniform+int8", "random")
 """Run beside every search, whatever was asked for."""
 
 

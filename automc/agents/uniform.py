@@ -11,12 +11,16 @@ from automc.search_spaces import Policy
 class Uniform(Agent):
     """Proposes one policy: every width scaled down alike until the budgets are kept, all in float."""
 
+    proposals: ClassVar[int | None] = 1
+
     def _propose(self, number: int, attempt: int) -> Policy | None:
         return self.problem.uniform() if number == 0 else None
 
 
 class UniformInt8(Agent):
     """Proposes one policy: every layer in int8 that can, and every width scaled down alike if that is not enough."""
+
+    proposals: ClassVar[int | None] = 1
 
     def _propose(self, number: int, attempt: int) -> Policy | None:
         return self.problem.uniform_int8() if number == 0 else None
@@ -25,6 +29,7 @@ class UniformInt8(Agent):
 class Int8(Agent):
     """Proposes one policy: every layer in int8 that can, and nothing else."""
 
+    proposals: ClassVar[int | None] = 1
     reference: ClassVar[bool] = True
 
     def _propose(self, number: int, attempt: int) -> Policy | None:

@@ -1,6 +1,6 @@
 """Searches from their configuration to their report."""
 
-from automc.campaigns.config import SearchConfig, load_config
+from automc.campaigns.config import FineTune, SearchConfig, load_config
 from automc.campaigns.finish import run_search
 from automc.campaigns.journal import unfinished
 from automc.campaigns.report import render_html
@@ -10,6 +10,7 @@ from automc.campaigns.setup import Setup, Subject, read_subject, set_up
 from automc.campaigns.table import render_table
 
 __all__ = [
+    "FineTune",
     "SearchConfig",
     "SearchResult",
     "Setup",

@@ -13,6 +13,7 @@ from automc.costs import Budget
 from automc.errors import AutoMCError, ConfigError, nearest
 from automc.evaluation import Fidelity
 from automc.search_spaces import SpaceConfig, load_preset
+from automc.tasks.training import Training
 
 
 class DeviceConfig(BaseModel):
@@ -24,20 +25,37 @@ class DeviceConfig(BaseModel):
     batch: int = Field(default=1, ge=1)
 
 
+class FineTune(Training):
+    """How finalists are trained after the search, with the original as their teacher.
+
+    Attributes:
+        epochs: passes over the training split; 0 leaves everything as the search made it.
+        finalists: how many of the agent's best measured policies are trained before one is chosen.
+        controls: whether each control's choice is trained likewise; if not, agent and controls are compared as they
+            were before.
+    """
+
+    epochs: int = Field(default=0, ge=0)
+    rate: float = Field(default=0.02, gt=0)
+    finalists: int = Field(default=3, ge=1)
+    controls: bool = False
+
+
 class SearchConfig(BaseModel):
     """One search.
 
     Attributes:
         task: a built-in task, or ``path.py:Class``, relative to the configuration file.
         task_args: keyword arguments of the task's class.
-        agent: who searches; `uniform` and `random` always run beside it.
+        agent: who searches; the controls always run beside it.
         budget: one budget or several, such as ``latency<=60%``; all are kept.
-        evaluations: policies that the agent may try; `random` gets as many.
+        evaluations: policies that the agent may try; each control gets as many, or its only one.
         space: the name of a preset, or its keys.
         fidelity: how much each evaluation looks at.
         device: how this machine runs the model.
         latency_table: a table to use as it is; by default the user's own for this device, measured where needed.
         finalists: best policies that are exported and measured before one is chosen.
+        finetune: how the best of these are trained after that.
         seed: seeds everything random.
     """
 
@@ -53,6 +71,7 @@ class SearchConfig(BaseModel):
     device: DeviceConfig = Field(default_factory=DeviceConfig)
     latency_table: Path | None = None
     finalists: int = Field(default=5, ge=1)
+    finetune: FineTune = Field(default_factory=FineTune)
     seed: int = Field(default=0, ge=0)
 
     @field_validator("budget", mode="before")

@@ -7,21 +7,38 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from automc import progress
-from automc.agents import CONTROLS
 from automc.campaigns.result import Evaluated
 from automc.campaigns.search import Search
 from automc.compression import Compressed
-from automc.costs import Projection
+from automc.costs import Cost, Projection
 from automc.errors import BudgetError, SearchError, lacking, one_line
 from automc.latency_tables import Timing, time_models
 from automc.recipes.deployed import feeds
 from automc.recipes.export import export_onnx
 from automc.search_spaces import Policy
+from automc.tasks.training import Trained
 
 _ROUNDS = 4  # the first, and three that are tighter
 _CONTROL_FINALISTS = 3
 _RESERVES = 3  # evaluations looked at for each place: where exporting never works, not all are tried
 _MARGIN = 0.99  # a budget corrected by what was measured is aimed at a little below
+
+
+@dataclass(frozen=True)
+class TunedNetwork:
+    """A finalist's network after fine-tuning.
+
+    Attributes:
+        compressed: the network.
+        file: its ONNX file.
+        search_score: its score on search images.
+        trained: what the training took.
+    """
+
+    compressed: Compressed
+    file: Path
+    search_score: float
+    trained: Trained
 
 
 @dataclass(frozen=True)
@@ -33,12 +50,33 @@ class Finalist:
         compressed: the network.
         file: its ONNX file.
         timing: its latency, interleaved with the original's.
+        tuned: the network after fine-tuning, if it had any; its operators, and so its latency, are the same.
     """
 
     done: Evaluated
     compressed: Compressed
     file: Path
     timing: Timing
+    tuned: TunedNetwork | None = None
+
+    @property
+    def policy(self) -> Policy:
+        """The policy."""
+        return Policy.from_dict(self.done.policy)
+
+    @property
+    def search_score(self) -> float:
+        """Its score on search images, before fine-tuning."""
+        return self.done.value
+
+    @property
+    def final(self) -> Finalist | TunedNetwork:
+        """What has the network, file and score as they are in the end."""
+        return self.tuned or self
+
+
+Chosen = dict[str, list[Finalist]]
+"""Each agent's measured finalists, best first: those that keep the budgets, or else the nearest to it alone."""
 
 
 class Finals:
@@ -68,8 +106,8 @@ class Finals:
         self._measured: dict[Policy, Timing] = {}
         self._share: dict[str, float] = {}  # of the latency budgets, that an agent's policies are projected onto
 
-    def choose(self) -> dict[str, Finalist]:
-        """Returns, for each agent, the best scored policy that keeps the budgets as measured, or the nearest to it.
+    def choose(self) -> Chosen:
+        """Returns the finalists of each agent that proposed something.
 
         All that are returned were measured in the same run, the last. A control without a result is left out.
 
@@ -77,36 +115,61 @@ class Finals:
             SearchError: nothing of the agent that was asked for could be built and exported.
         """
         asked = self._search.config.agent
-        places = {agent: self._places(agent) for agent in dict.fromkeys((*CONTROLS, asked))}
+        places = {agent: self._places(agent) for agent in self._search.agents}
         fields = self._export({agent: self._search.ranked(agent) for agent in places}, places)
         if asked not in fields:
             raise SearchError(f"no policy of {asked} can be exported: {next(iter(self.passed_by.values()))}")
         for _ in range(_ROUNDS):
             self._measure([done for field in fields.values() for done in field])
-            chosen = {agent: self._first_that_fits(field) for agent, field in fields.items()}
+            chosen = {agent: self._that_fit(field) for agent, field in fields.items()}
+            # what an agent proposed over the budget, as a control may, is meant to be so
             tighter = {
                 agent: self._tightened(agent, fields[agent])
-                for agent, finalist in chosen.items()
-                if self._excess(finalist.timing, cautious=True) > 1
+                for agent, (first, *_) in chosen.items()
+                if self._excess(first.timing, cautious=True) > 1 and self._fits(first.done.predicted)
             }
             if not any(tighter.values()):
                 break
             tighter = self._export(tighter, places)
-            fields = {agent: tighter.get(agent) or [finalist.done] for agent, finalist in chosen.items()}
+            fields = {
+                agent: tighter.get(agent) or [one.done for one in finalists[: self._kept(agent)]]
+                for agent, finalists in chosen.items()
+            }
         return chosen
 
-    def keeps_budget(self, timing: Timing) -> bool:
-        """Says whether the measured medians keep all latency budgets."""
-        return self._excess(timing) <= 1
+    def best(self, chosen: Chosen) -> Finalist:
+        """Returns the best of all that keep the budgets, as they are in the end; the asked agent wins a tie."""
+        asked_first = [*chosen.get(self._search.config.agent, []), *(one for field in chosen.values() for one in field)]
+        return max(
+            asked_first, key=lambda one: (self.keeps_budget(one), self._search.problem.merit(one.final.search_score))
+        )
+
+    def keeps_budget(self, finalist: Finalist) -> bool:
+        """Says whether a finalist keeps the budgets, latency as measured."""
+        return self.within_budget(finalist.timing, finalist.done.predicted)
+
+    def within_budget(self, timing: Timing, costs: Cost) -> bool:
+        """Says whether measured medians keep the budgets on latency, and exact costs all others."""
+        return self._excess(timing) <= 1 and self._fits(costs, except_latency=True)
 
     def _places(self, agent: str) -> int:
         places = self._search.config.finalists
-        return min(_CONTROL_FINALISTS, places) if agent in CONTROLS else places
+        return min(_CONTROL_FINALISTS, places) if agent in self._search.controls else places
 
-    def _first_that_fits(self, field: list[Evaluated]) -> Finalist:
+    def _kept(self, agent: str) -> int:
+        """Returns how many of an agent's finalists are of use later."""
+        settings = self._search.config.finetune
+        return settings.finalists if settings.epochs and agent == self._search.config.agent else 1
+
+    def _that_fit(self, field: list[Evaluated]) -> list[Finalist]:
         finalists = [self._finalist(done) for done in field]
         fitting = [finalist for finalist in finalists if self._excess(finalist.timing, cautious=True) <= 1]
-        return (fitting or sorted(finalists, key=lambda finalist: self._excess(finalist.timing)))[0]
+        return fitting or [min(finalists, key=lambda finalist: self._excess(finalist.timing))]
+
+    def _fits(self, costs: Cost, except_latency: bool = False) -> bool:
+        """Says whether costs keep the budgets as predicted."""
+        limits = self._search.setup.projection.limits.items()
+        return all(costs.get(metric) <= limit for metric, limit in limits if metric != "latency" or not except_latency)
 
     def _excess(self, timing: Timing, cautious: bool = False) -> float:
         """Returns by what factor a latency is over budget; cautious takes the upper quartile, not the median."""

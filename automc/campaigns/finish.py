@@ -14,14 +14,14 @@ import torch
 
 import automc
 from automc import files, progress
-from automc.agents import CONTROLS
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.finalists import Finalist, Finals
 from automc.campaigns.journal import Journal
 from automc.campaigns.report import render_html
-from automc.campaigns.result import Row, SearchResult
+from automc.campaigns.result import Row, SearchResult, Tuned
 from automc.campaigns.search import Search
 from automc.campaigns.setup import set_up
+from automc.campaigns.tuning import FOLDER, fine_tune
 from automc.campaigns.verdict import claims, verdict
 from automc.errors import SearchError, lacking, one_line, users_code
 from automc.evaluation import Forward
@@ -38,12 +38,13 @@ def run_search(config: SearchConfig, folder: Path, out: Path, resume: bool = Fal
         folder: where relative paths of the configuration start.
         out: where ``report.html``, ``result.json``, ``recipe.yaml``, the recipe's weights, ``model.onnx``,
             ``model.pt2`` and ``original.onnx`` go. They appear together at the end, or not at all; the journal,
-            ``journal.db``, has every finished evaluation from the first on.
+            ``journal.db``, has every finished evaluation from the first on, and ``checkpoints`` each epoch of
+            fine-tuning until the end.
         resume: go on with the search whose journal is in ``out``, if there is one.
 
     Raises:
         AutoMCError: anything of it cannot be done, or the machine is out of memory or disk space; ``out`` has nothing
-            new but the journal then.
+            new but journal and checkpoints then.
     """
     try:
         return _run(config, folder, out, resume)
@@ -59,32 +60,35 @@ def _run(config: SearchConfig, folder: Path, out: Path, resume: bool) -> SearchR
     files.ensure_writable(out)
     setup = set_up(config, folder)
     precision = Forward(setup.subject.task, setup.subject.model, config.fidelity.precision).precision
-    about = config.model_dump(mode="json") | {"model": setup.subject.digest, "precision": precision}
+    # no evaluation depends on how finalists are tuned: that may be changed before a search is resumed
+    about = config.model_dump(mode="json", exclude={"finetune"})
+    about |= {"model": setup.subject.digest, "precision": precision}
     journal = Journal(out, about, resume, setup.subject.task.higher_is_better)
     try:
         search = Search(config, setup, journal)
         search.run()
         with tempfile.TemporaryDirectory(prefix=".automc-", dir=out) as name:
             staging = Path(name)
-            result = _finish(search, folder, staging, start)
+            result = _finish(search, folder, staging, out / FOLDER, start)
             for file in sorted(staging.iterdir()):
                 if not file.name.startswith("finalist"):
                     file.replace(out / file.name)
         journal.finish()
+        shutil.rmtree(out / FOLDER, ignore_errors=True)
     finally:
         journal.close()
     return result
 
 
-def _finish(search: Search, folder: Path, staging: Path, start: float) -> SearchResult:
+def _finish(search: Search, folder: Path, staging: Path, checkpoints: Path, start: float) -> SearchResult:
     config, setup = search.config, search.setup
     finals = Finals(search, staging)
-    chosen = finals.choose()
-    best = _best(search, finals, chosen)
+    chosen = fine_tune(search, finals, finals.choose(), staging, checkpoints)
+    best = finals.best(chosen)
     rows = [_original(search, finals)]
-    rows += [_row(name, chosen[name], search, finals) for name in CONTROLS if name in chosen]
+    rows += [_row(name, chosen[name][0], search, finals) for name in search.controls if name in chosen]
     rows.append(_row("best", best, search, finals))
-    said, brought = verdict(rows, config.agent, setup.subject.task)
+    said, brought = verdict(rows, config.agent, setup.subject.task, config.finetune.controls)
     result = SearchResult(
         task=config.task,
         metric=setup.subject.task.metric,
@@ -107,9 +111,9 @@ def _finish(search: Search, folder: Path, staging: Path, start: float) -> Search
         versions=versions(),
     )
     progress.say("Writing recipe, model and report")
-    weights = save_weights(best.compressed.model, staging / "model.safetensors")
-    shutil.copyfile(best.file, staging / "model.onnx")
-    export_program(best.compressed.model, setup.subject.inputs, staging / "model.pt2")
+    weights = save_weights(best.final.compressed.model, staging / "model.safetensors")
+    shutil.copyfile(best.final.file, staging / "model.onnx")
+    export_program(best.final.compressed.model, setup.subject.inputs, staging / "model.pt2")
     recipe = Recipe(
         task=config.task,
         task_args=absolute_paths(setup.subject.task, config.task_args, folder),  # a recipe may lie anywhere
@@ -125,6 +129,7 @@ def _finish(search: Search, folder: Path, staging: Path, start: float) -> Search
         agent=best.done.agent,
         seed=config.seed,
         evaluations=len(search.evaluations),
+        tuned_epochs=best.tuned.trained.epochs if best.tuned else 0.0,
         created_at=result.created_at,
         versions=result.versions,
     )
@@ -140,40 +145,43 @@ def versions() -> dict[str, str]:
     return {"automc": automc.__version__, "python": platform.python_version()} | {n: version(n) for n in libraries}
 
 
-def _best(search: Search, finals: Finals, chosen: dict[str, Finalist]) -> Finalist:
-    """Returns the best of all agents' choices that keeps the budget as measured; the asked agent wins a tie."""
-    asked_first = [chosen[search.config.agent], *chosen.values()]
-    return max(asked_first, key=lambda one: (finals.keeps_budget(one.timing), search.problem.merit(one.done.value)))
-
-
 def _original(search: Search, finals: Finals) -> Row:
     setup = search.setup
     assert finals.original_timing is not None
+    costs = setup.costs.cost(setup.space.decode(setup.space.full))
     return Row(
         name="original",
         agent=None,
         policy=None,
-        predicted=setup.costs.cost(setup.space.decode(setup.space.full)),
+        predicted=costs,
         measured=finals.original_timing,
         file_size=finals.original.stat().st_size,
         search_score=search.original_score,
         test_score=_test_score(search, finals.original),
-        keeps_budget=bool(setup.projection.fits(setup.space.full[None])[0])
-        and finals.keeps_budget(finals.original_timing),
+        keeps_budget=finals.within_budget(finals.original_timing, costs),
     )
 
 
 def _row(name: str, finalist: Finalist, search: Search, finals: Finals) -> Row:
+    tuned = None
+    if finalist.tuned is not None:
+        tuned = Tuned(
+            epochs=round(finalist.tuned.trained.epochs, 2),
+            seconds=round(finalist.tuned.trained.seconds, 1),
+            search_score=finalist.tuned.search_score,
+            test_score=_test_score(search, finalist.tuned.file),
+        )
     return Row(
         name=name,
         agent=finalist.done.agent,
         policy=finalist.done.policy,
         predicted=finalist.done.predicted,
         measured=finalist.timing,
-        file_size=finalist.file.stat().st_size,
-        search_score=finalist.done.value,
+        file_size=finalist.final.file.stat().st_size,
+        search_score=finalist.search_score,
         test_score=_test_score(search, finalist.file),
-        keeps_budget=finals.keeps_budget(finalist.timing),
+        keeps_budget=finals.keeps_budget(finalist),
+        tuned=tuned,
     )
 
 
@@ -194,6 +202,6 @@ def _figures(row: Row) -> Figures:
         predicted_us=row.predicted.latency,
         measured_us=(m.low, m.us, m.high),
         ratio=(m.ratio_low, m.ratio, m.ratio_high),
-        search_score=row.search_score,
-        test_score=row.test_score,
+        search_score=row.final.search_score,
+        test_score=row.final.test_score,
     )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
-from itertools import accumulate
+from itertools import accumulate, cycle
 from typing import TYPE_CHECKING, Any
 
-from automc.agents.registry import CONTROLS
 from automc.campaigns.result import Evaluated, SearchResult
 from automc.costs import Cost
 from automc.costs.units import format_cost, number, scale
@@ -17,10 +16,17 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 _COLOURS = ("#2f7de1", "#d9622b", "#8a56d6", "#1f9d8a", "#c2488f")
-_MUTED = ("#8792a2", "#b59a6d")
+_MUTED = ("#8792a2", "#b59a6d", "#7fa08a", "#a58aa3", "#9c8f86")
 _NEUTRAL, _LIMIT = "#808b99", "#d6455d"
-_SYMBOLS = {"best": ("star", "★"), "uniform": ("square", "■"), "random": ("triangle-up", "▲")}
-_OTHER = ("circle", "●")
+_BEST, _ORIGINAL = ("star", "★", "☆"), ("circle", "●", "○")
+_CONTROLS = (
+    ("square", "■", "□"),
+    ("triangle-up", "▲", "△"),
+    ("triangle-down", "▼", "▽"),
+    ("pentagon", "⬟", "⬠"),
+    ("hexagon", "⬢", "⬡"),
+)
+"""Each control's symbol: its name in plotly, and as text, filled and open (after fine-tuning)."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ def front(result: SearchResult) -> Figure:
         line={"color": _NEUTRAL, "width": 1.5, "shape": "hv"},
         hoverinfo="skip",
     )
-    colours = _row_colours(result)
+    colours, symbols = _row_colours(result), _symbols(result)
     for row in result.rows:
         time = row.measured
         at, word = (time.us, "measured") if kind == "latency" else (row.predicted.macs, "as built")
@@ -76,7 +82,7 @@ def front(result: SearchResult) -> Figure:
             name=f"{escape(row.name)}, {word}",
             mode="markers",
             marker={
-                "symbol": _SYMBOLS.get(row.name, _OTHER)[0],
+                "symbol": symbols[row.name][0],
                 "size": 18 if row.name == "best" else 13,
                 "color": colours[row.name],
                 "line": {"color": _NEUTRAL, "width": 1.5},
@@ -85,6 +91,22 @@ def front(result: SearchResult) -> Figure:
             hovertemplate=f"<b>{escape(row.name)}</b>, {word}<br>{format_cost(kind, at)}<br>search "
             f"{format_score(row.search_score, result.metric)}<extra></extra>",
         )
+        if row.tuned:
+            score = format_score(row.tuned.search_score, result.metric)
+            figure.add_scatter(
+                x=[at / factor],
+                y=[percent * row.tuned.search_score],
+                name=f"{escape(row.name)}, fine-tuned",
+                mode="markers",
+                marker={
+                    "symbol": f"{symbols[row.name][0]}-open",
+                    "size": 18 if row.name == "best" else 13,
+                    "color": colours[row.name],
+                    "line": {"width": 2},
+                },
+                hovertemplate=f"<b>{escape(row.name)}</b>, fine-tuned, {row.tuned.epochs:g} epochs<br>"
+                f"{format_cost(kind, at)}<br>search {score}<extra></extra>",
+            )
     original = result.row("original").search_score
     label = f"original {format_score(original, result.metric)}"
     line = {"color": _NEUTRAL, "dash": "dot", "width": 1.5}
@@ -139,16 +161,15 @@ def progress(result: SearchResult) -> Figure:
 def front_key(result: SearchResult) -> list[Key]:
     """Returns what the front's markers and lines stand for."""
     word = "measured" if front_kind(result) == "latency" else "as built"
-    colours = _row_colours(result)
-    return [
-        *(Key("●", colour, agent) for agent, colour in agent_colours(result).items()),
-        Key("━", _NEUTRAL, "front"),
-        *(
-            Key(_SYMBOLS.get(row.name, _OTHER)[1], colours[row.name], f"{row.name}, {word}")
-            for row in result.rows
-            if row.name != "original"
-        ),
-    ]
+    colours, symbols = _row_colours(result), _symbols(result)
+    keys = [Key("●", colour, agent) for agent, colour in agent_colours(result).items()]
+    keys.append(Key("━", _NEUTRAL, "front"))
+    for row in result.rows[1:]:
+        over = "" if row.keeps_budget else ", over the budget"
+        keys.append(Key(symbols[row.name][1], colours[row.name], f"{row.name}, {word}{over}"))
+        if row.tuned:
+            keys.append(Key(symbols[row.name][2], colours[row.name], f"{row.name}, fine-tuned"))
+    return keys
 
 
 def progress_key(result: SearchResult) -> list[Key]:
@@ -173,8 +194,8 @@ def pareto(result: SearchResult, kind: str) -> list[Evaluated]:
 
 def agent_colours(result: SearchResult) -> dict[str, str]:
     """Returns a colour for each agent that has a score: controls muted, the others in order."""
-    agents = sorted({item.agent for item in result.scored}, key=lambda name: (name in CONTROLS, name))
-    controls = dict(zip(CONTROLS, _MUTED, strict=True))
+    agents = sorted({item.agent for item in result.scored}, key=lambda name: (name in result.controls, name))
+    controls = dict(zip(result.controls, cycle(_MUTED), strict=False))
     return {name: controls.get(name, _COLOURS[place % len(_COLOURS)]) for place, name in enumerate(agents)}
 
 
@@ -212,6 +233,11 @@ def _cost(costs: Cost, kind: str) -> float:
 
 def _symbol(item: Evaluated) -> str:
     return "diamond" if item.extra else "circle"
+
+
+def _symbols(result: SearchResult) -> dict[str, tuple[str, str, str]]:
+    controls = dict(zip(result.controls, cycle(_CONTROLS), strict=False))
+    return {"original": _ORIGINAL, **controls, "best": _BEST}
 
 
 def _row_colours(result: SearchResult) -> dict[str, str]:

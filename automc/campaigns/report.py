@@ -12,8 +12,8 @@ from automc.campaigns.result import Row, SearchResult, Unit
 from automc.campaigns.table import (
     comparison,
     prediction_error,
+    remark,
     signed,
-    twin,
 )
 from automc.costs.units import format_cost
 from automc.tasks.metrics import format_score
@@ -82,7 +82,8 @@ def render_html(result: SearchResult) -> str:
         limits=[f"predicted {metric} at most {format_cost(metric, limit)}" for metric, limit in result.limits.items()],
         tiles=_tiles(result),
         columns=comparison(result),
-        twins={row.name: twin(result, row) for row in result.rows},
+        remarks={row.name: remark(result, row) for row in result.rows},
+        tuned=[row.name for row in result.rows if row.tuned],
         front=_html(plots.front(result), "front", first=True),
         front_key=plots.front_key(result),
         front_kind=plots.front_kind(result),
@@ -91,7 +92,7 @@ def render_html(result: SearchResult) -> str:
         extras=sum(item.extra for item in result.scored),
         failed=len(result.evaluations) - len(result.scored),
         units=unit_lines(result),
-        others=[row.name for row in result.rows if row.policy is not None and row.name != "best"],
+        others=result.controls,
         predictions=_predictions(result),
         duration=_duration(result.seconds),
     )
@@ -119,12 +120,14 @@ def _kept(unit: Unit, policy: dict[str, dict[str, Any]]) -> Kept:
 def _tiles(result: SearchResult) -> list[Tile]:
     original, best = result.row("original"), result.row("best")
     others = ", ".join(
-        f"{row.name} {format_score(row.test_score, result.metric)}" for row in result.rows if row is not best
+        f"{row.name} {format_score(row.final.test_score, result.metric)}" for row in result.rows if row is not best
     )
+    if best.tuned:
+        others = f"before fine-tuning {format_score(best.test_score, result.metric)}; {others}"
     latency, first = best.measured, original.measured
     weights = 100 * best.predicted.size / original.predicted.size
     return [
-        Tile(f"Test {result.metric}", format_score(best.test_score, result.metric), others),
+        Tile(f"Test {result.metric}", format_score(best.final.test_score, result.metric), others),
         Tile(
             "Measured latency",
             f"{100 * latency.ratio:.1f}%",

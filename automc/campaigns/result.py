@@ -75,19 +75,36 @@ def failures(evaluations: list[Evaluated]) -> str | None:
     )
 
 
+class Tuned(_Plain):
+    """What fine-tuning made of a network.
+
+    Attributes:
+        epochs: passes over the training split; not whole where the time limit came first.
+        seconds: how long it took.
+        search_score: on search images, afterwards.
+        test_score: on the test set, by the ONNX file of the tuned network.
+    """
+
+    epochs: float
+    seconds: float
+    search_score: float
+    test_score: float
+
+
 class Row(_Plain):
     """One network of the comparison.
 
     Attributes:
-        name: ``original``, ``uniform``, ``random`` or ``best``.
+        name: ``original``, a control's name, or ``best``.
         agent: who proposed it; None for the original.
         policy: what was chosen; None for the original.
         predicted: its costs; MACs, parameters and bytes are those of the built model.
         measured: its latency.
         file_size: bytes of the ONNX file.
-        search_score: on search images.
-        test_score: on the test set, by the ONNX file in the serving runtime.
+        search_score: on search images, before any fine-tuning.
+        test_score: on the test set, by the ONNX file in the serving runtime, before any fine-tuning.
         keeps_budget: whether it does, latency as measured.
+        tuned: its scores after fine-tuning; None where it had none.
     """
 
     name: str
@@ -99,6 +116,12 @@ class Row(_Plain):
     search_score: float
     test_score: float
     keeps_budget: bool
+    tuned: Tuned | None = None
+
+    @property
+    def final(self) -> Row | Tuned:
+        """What has the scores of the network as it was in the end."""
+        return self.tuned or self
 
 
 class TableInfo(_Plain):
@@ -124,7 +147,7 @@ class SearchResult(_Plain):
         device: what it was measured on.
         table: the latency table, or None when it could not be measured; `table_missing` says why.
         table_missing: why there is no latency table.
-        rows: the comparison: original, uniform, random, best; a control without a result has none.
+        rows: the comparison: original, each control that has a result, best.
         evaluations: all of them, those that failed too.
         units: all units of the network.
         verdict: in plain sentences, what the search brought.
@@ -155,6 +178,11 @@ class SearchResult(_Plain):
     seconds: float
     created_at: str
     versions: dict[str, str]
+
+    @property
+    def controls(self) -> list[str]:
+        """Names of the controls."""
+        return [row.name for row in self.rows if row.name not in ("original", "best")]
 
     @property
     def scored(self) -> list[Evaluated]:

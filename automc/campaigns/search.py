@@ -19,6 +19,10 @@ from automc.search_spaces import Policy
 class Search:
     """The evaluations of one search.
 
+    Attributes:
+        controls: names of the controls.
+        agents: names of all that search, controls first.
+
     Args:
         config: what was asked for.
         setup: what it stands on.
@@ -30,6 +34,8 @@ class Search:
 
     def __init__(self, config: SearchConfig, setup: Setup, journal: Journal) -> None:
         self.config, self.setup, self._journal = config, setup, journal
+        self.controls: tuple[str, ...] = CONTROLS
+        self.agents = tuple(dict.fromkeys((*CONTROLS, config.agent)))
         subject = setup.subject
         # a task that cannot score its own network is found out now, not by evaluations that all fail
         with users_code("the task cannot score its own network on search images"):
@@ -43,11 +49,11 @@ class Search:
         """Runs the controls and then the agent, each with as many evaluations as were asked for.
 
         Raises:
-            SearchError: all evaluations of the agent that was asked for failed.
+            SearchError: all evaluations of the agent that was asked for failed, or it has nothing to propose.
         """
-        for name in dict.fromkeys((*CONTROLS, self.config.agent)):
+        for name in self.agents:
             agent = self._agents[name] = make_agent(name, self.problem, self.config.seed)
-            total = 1 if name == "uniform" else self.config.evaluations
+            total = agent.proposals or self.config.evaluations
             best = self._recall(name, agent)
             with progress.bar(f"Searching: {name}", total, done=agent.proposed) as line:
                 for number in range(agent.proposed, total):
@@ -61,7 +67,9 @@ class Search:
         asked = self.config.agent
         if not self.ranked(asked):
             self._journal.finish()  # there is nothing to go on with
-            first = next(done for done in self.evaluations if done.agent == asked)
+            first = next((done for done in self.evaluations if done.agent == asked), None)
+            if first is None:
+                raise SearchError(f"{asked} has nothing to propose in this space; choose another agent or space")
             raise SearchError(f"all evaluations of {asked} failed (the first: {first.error}); mend it and search again")
 
     def _recall(self, name: str, agent: Agent) -> float | None:

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from automc.agents.registry import CONTROLS
 from automc.campaigns.result import Row, SearchResult, failures
 from automc.costs.units import number, scale
 from automc.tasks.metrics import format_score, in_percent
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+
+_DETAILED = 5  # more networks than that leave a terminal no room for what is below the figures
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,10 @@ def comparison(result: SearchResult) -> list[Column]:
     columns = [
         _scores(f"Test {metric}", result, lambda row: row.test_score),
         _scores(f"Search {metric}", result, lambda row: row.search_score),
-        _measured(result),
-        _predicted(result),
     ]
+    if any(row.tuned for row in rows):
+        columns.insert(0, _tuned(result))
+    columns += [_measured(result), _predicted(result)]
     costs: list[tuple[str, str, Callable[[Row], float]]] = [
         ("MACs", "macs", lambda row: row.predicted.macs),
         ("Parameters", "params", lambda row: row.predicted.params),
@@ -77,9 +80,18 @@ def comparison(result: SearchResult) -> list[Column]:
 
 def twin(result: SearchResult, row: Row) -> str | None:
     """Returns the control whose policy is also this row's, if there is one."""
-    if row.policy is None or row.name in CONTROLS:
+    if row.policy is None or row.name in result.controls:
         return None
-    return next((other.name for other in result.rows if other.name in CONTROLS and other.policy == row.policy), None)
+    return next((name for name in result.controls if result.row(name).policy == row.policy), None)
+
+
+def remark(result: SearchResult, row: Row) -> str:
+    """Returns what belongs below a network's name: whose policy it is, and whether a control is over the budget."""
+    if (found := twin(result, row)) is not None:
+        return f"same as {found}"
+    if row.name in result.controls:
+        return "" if row.keeps_budget else "over the budget"
+    return f"by {row.agent}" if row.agent else ""
 
 
 def prediction_error(row: Row) -> float | None:
@@ -98,28 +110,31 @@ def render_table(result: SearchResult) -> Table:
     from rich.text import Text
 
     failed = failures(result.evaluations)
-    good = result.brought
+    good, detailed = result.brought, len(result.rows) <= _DETAILED
     colour = "green" if good else "yellow"
     table = Table(
         title=Text(f"{result.task}: {', '.join(result.budgets)}", style="bold"),
         caption=Text(result.verdict, style=f"bold {colour}").append(f"\n{failed}." if failed else "", style="not bold"),
         caption_justify="left",
         title_justify="left",
+        padding=(0, 1) if detailed else (0, 0, 0, 1),
     )
-    table.add_column("(% of the original)", header_style="dim", style="dim")
+    table.add_column("(% of the original)", header_style="dim", style="dim", overflow="fold")
     for row in result.rows:
-        header = Text(row.name)
-        if (found := twin(result, row)) is not None:
-            header.append(f"\n= {found}", style="dim")
-        elif row.name == "best" and row.agent:
-            header.append(f"\nby {row.agent}", style="dim")
-        table.add_column(header, justify="right", style=colour if row.name == "best" else "", min_width=len(row.name))
+        header = Text(row.name).append(f"\n{remark(result, row)}".rstrip(), style="dim")
+        table.add_column(
+            header,
+            justify="right",
+            style=colour if row.name == "best" else "",
+            overflow="fold",
+            min_width=min(len(row.name), 8),
+        )
     for column in comparison(result):
         cells = []
         for cell in column.cells:
             text = Text(cell.value)
             text.append(f" ({cell.share})" if cell.share else "", style="dim")
-            for note in filter(None, (*cell.notes, cell.spread)):
+            for note in filter(None, (*cell.notes, cell.spread) if detailed else ()):
                 text.append(f"\n{note}", style="dim")
             cells.append(text)
         table.add_row(Text(column.heading), *cells)
@@ -127,12 +142,31 @@ def render_table(result: SearchResult) -> Table:
 
 
 def _scores(title: str, result: SearchResult, get: Callable[[Row], float]) -> Column:
-    base, percent = get(result.row("original")), in_percent(result.metric)
+    base = get(result.row("original"))
     cells = []
     for row in result.rows:
-        change = f"{signed(100 * (get(row) - base), 2)} points" if percent else signed(get(row) - base, 4)
-        cells.append(Cell(format_score(get(row), result.metric), () if row.name == "original" else (change,)))
+        change = () if row.name == "original" else (_change(get(row), base, result.metric),)
+        cells.append(Cell(format_score(get(row), result.metric), change))
     return Column(title, "", tuple(cells))
+
+
+def _tuned(result: SearchResult) -> Column:
+    base, metric = result.row("original").test_score, result.metric
+    cells = []
+    for row in result.rows:
+        if row.tuned is None:
+            cells.append(Cell("–"))
+        else:
+            notes = (
+                _change(row.tuned.test_score, base, metric),
+                f"search {format_score(row.tuned.search_score, metric)}",
+            )
+            cells.append(Cell(format_score(row.tuned.test_score, metric), notes))
+    return Column(f"Fine-tuned test {metric}", "", tuple(cells))
+
+
+def _change(score: float, base: float, metric: str) -> str:
+    return f"{signed(100 * (score - base), 2)} points" if in_percent(metric) else signed(score - base, 4)
 
 
 def _measured(result: SearchResult) -> Column:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 from torch.utils import _pytree as pytree
 
-from automc.agents import CONTROLS
-from automc.campaigns.result import Row, failures
+from automc.campaigns.result import Row, Tuned, failures
 from automc.campaigns.search import Search
 from automc.campaigns.table import prediction_error
 from automc.costs.units import format_cost
@@ -15,29 +15,38 @@ from automc.tasks import Task
 from automc.tasks.metrics import format_score, in_percent
 
 
-def verdict(rows: list[Row], agent: str, task: Task) -> tuple[str, bool]:
+def verdict(rows: list[Row], agent: str, task: Task, tuned_alike: bool = False) -> tuple[str, bool]:
     """Says in two or three sentences what the search brought beyond its controls, and whether that is anything.
 
     It brought something only where its policy is ahead of the best control both on the search images that it was
     chosen by and on the test set, and there by more than chance: for a share, two standard errors of the difference.
+    Unless controls were fine-tuned like the agent's networks, all are compared as they were before; what fine-tuning
+    brought is no merit of the search. A control over the budget is none to be held against.
+
+    Args:
+        rows: original, any number of controls, best.
+        agent: who was asked to search.
+        task: gives the metric and the number of test examples.
+        tuned_alike: whether controls were fine-tuned too.
     """
-    by_name = {row.name: row for row in rows}
-    original, best = by_name["original"], by_name["best"]
+    original, *controls, best = rows
     facts = _facts(original, best, task.metric)
     if not best.keeps_budget:
         return f"No policy was measured within the latency budget; the nearest is shown. {facts}", False
     sign = 1 if task.higher_is_better else -1
-    controls = [by_name[name] for name in CONTROLS if name in by_name]
     if not controls:
         return f"{facts} No control has a result to compare it with.", False
-    control = max(controls, key=lambda row: (row.keeps_budget, sign * row.search_score))
-    if not control.keeps_budget:
+    rivals = [row for row in controls if row.keeps_budget]
+    if not rivals:
         return f"{facts} No control was measured within the budget.", True
-    theirs = f"the control {control.name} ({format_score(control.test_score, task.metric)} on the test set)"
+    before = " before fine-tuning" if best.tuned and not tuned_alike else ""
+    control = max(rivals, key=lambda row: sign * _scores(row, tuned_alike).search_score)
+    ours, their = _scores(best, tuned_alike), _scores(control, tuned_alike)
+    theirs = f"the control {control.name} ({format_score(their.test_score, task.metric)} on the test set{before})"
     if best.agent != agent or best.policy == control.policy:
         return f"{facts} The search brought nothing that a control did not: {theirs} found as good a policy.", False
-    search_gain = sign * (best.search_score - control.search_score)
-    test_gain = sign * (best.test_score - control.test_score)
+    search_gain = sign * (ours.search_score - their.search_score)
+    test_gain = sign * (ours.test_score - their.test_score)
     if search_gain <= 0:
         nothing = f"The search brought nothing that a control did not: {theirs} scores as well on search images."
         return f"{facts} {nothing}", False
@@ -46,20 +55,27 @@ def verdict(rows: list[Row], agent: str, task: Task) -> tuple[str, bool]:
         return f"{facts} {nothing}", False
     gain = f"{100 * test_gain:.2f} points" if in_percent(task.metric) else f"{test_gain:.4g}"
     examples = sum(len(pytree.tree_leaves(inputs)[0]) for inputs, _ in task.batches("test"))
-    if in_percent(task.metric) and test_gain < _by_chance(best.test_score, control.test_score, examples):
+    if in_percent(task.metric) and test_gain < _by_chance(ours.test_score, their.test_score, examples):
         ahead = f"The search ({agent}) is {gain} ahead of {theirs}, which on {examples} test examples may be chance."
         return f"{facts} {ahead}", False
     return f"{facts} The search ({agent}) brought {gain} on the test set over {theirs}.", True
 
 
+def _scores(row: Row, tuned: bool) -> Row | Tuned:
+    return row.final if tuned else row
+
+
 def _facts(original: Row, best: Row, metric: str) -> str:
     ratio = best.measured.ratio
     speed = f"{1 / ratio:.2f}x faster" if ratio < 1 else f"{ratio:.2f}x slower"
-    scores = [format_score(row.test_score, metric) for row in (best, original)]
-    return (
+    scores = [format_score(row.final.test_score, metric) for row in (best, original)]
+    facts = (
         f"The best policy runs at {100 * ratio:.1f}% of the original's measured latency ({speed}), "
         f"with a test {metric} of {scores[0]} against the original's {scores[1]}."
     )
+    if best.tuned is None:
+        return facts
+    return f"{facts} Before fine-tuning ({best.tuned.epochs:g} epochs) it was {format_score(best.test_score, metric)}."
 
 
 def _by_chance(one: float, other: float, examples: int) -> float:
@@ -77,6 +93,7 @@ def claims(search: Search, rows: list[Row]) -> list[str]:
         "without AutoMC; medians with quartiles, ratios taken within each turn.",
         "Test scores are those of the ONNX files in that runtime; the test set was read once, after the search.",
         "Search scores are without any fine-tuning, on images taken from the training set.",
+        *_tuning(rows, config.finetune.epochs > 0),
         "MACs, parameters and bytes count every layer and equal those of the built models.",
     ]
     if search.setup.table is not None:
@@ -86,12 +103,28 @@ def claims(search: Search, rows: list[Row]) -> list[str]:
             f"{100 * min(errors):.1f} to {100 * max(errors):.1f}%. All other policies' latencies are predictions only."
         )
     extra = sum(done.extra for done in search.evaluations)
+    spent = Counter(done.agent for done in search.evaluations if not done.extra)
     lines.append(
-        f"{config.agent} and random had {config.evaluations} evaluations each, uniform one"
+        f"Evaluations: {', '.join(f'{agent} {count}' for agent, count in spent.items())}"
         + (f"; {extra} more were added because measured latency was over the budget." if extra else ".")
     )
     if (failed := failures(search.evaluations)) is not None:
         lines.append(f"{failed}.")
     for metric, limit in search.setup.projection.limits.items():
         lines.append(f"Budget: predicted {metric} at most {format_cost(metric, limit)}.")
+    return lines
+
+
+def _tuning(rows: list[Row], asked: bool) -> list[str]:
+    tuned = {row.name: row.tuned for row in rows if row.tuned}
+    lines = []
+    if tuned:
+        took = ", ".join(f"{name} {one.epochs:g} epochs in {one.seconds:.0f} s" for name, one in tuned.items())
+        lines.append(
+            f"Fine-tuned on the training split alone, the original's outputs as a second target: {took}. Of several "
+            "networks, best is the one that is best on search images then. Latency was measured before; the operators "
+            "are the same."
+        )
+    if asked and rows[-1].tuned is None:
+        lines.append("Fine-tuning made no better network that keeps the budget, by search images: best had none.")
     return lines

@@ -45,6 +45,8 @@ def show(recipe: RecipePath, as_json: JsonFlag = False) -> None:
         print_json(found.model_dump(mode="json"))
         return
     typer.echo(f"task {found.task}, budget {', '.join(found.budgets)}, found by {found.agent} on {found.created_at}")
+    if found.tuned_epochs:
+        typer.echo(f"fine-tuned for {found.tuned_epochs:g} epochs")
     typer.echo(f"{found.device.processor}, {found.device.runtime}, {found.device.threads} thread(s)")
     rows = []
     for name, one, metric in (

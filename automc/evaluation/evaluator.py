@@ -13,11 +13,11 @@ from torch import nn
 
 from automc.compression import Compressed, LeastSquares, compress, magnitudes, quantize
 from automc.errors import TaskError
-from automc.evaluation.forward import Forward, Kept, as_float32
+from automc.evaluation.forward import Forward, Kept
 from automc.graph import ModelGraph
 from automc.search_spaces import Policy
 from automc.tasks import Task, example
-from automc.tasks.loops import predict
+from automc.tasks.loops import as_float32, predict
 
 
 class Fidelity(BaseModel):

@@ -13,6 +13,7 @@ from torch.utils import _pytree as pytree
 
 from automc.errors import TaskError
 from automc.tasks import Batch, Inputs, Split, Task, call, example
+from automc.tasks.loops import as_float32, has_bfloat16
 
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 
@@ -117,16 +118,6 @@ class Kept:
             yield batch
         if size <= self._limit:
             self._kept = kept
-
-
-def has_bfloat16() -> bool:
-    """Says whether this processor computes in bfloat16 itself; where it does not, float32 is faster."""
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-def as_float32(outputs: Any) -> Any:
-    """Returns outputs with tensors in bfloat16 converted to float32."""
-    return pytree.tree_map_only(Tensor, lambda t: t.float() if t.dtype == torch.bfloat16 else t, outputs)
 
 
 def _near(outputs: Any, expected: Any) -> bool:

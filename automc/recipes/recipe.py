@@ -52,7 +52,7 @@ class Figures(_Strict):
         predicted_us: predicted latency, microseconds.
         measured_us: [first quartile, median, third quartile], microseconds.
         ratio: measured latency divided by the original's: [first quartile, median, third quartile].
-        search_score: on search images, without fine-tuning.
+        search_score: on search images, with the weights beside the recipe.
         test_score: on the test set, by the exported file.
     """
 
@@ -85,6 +85,7 @@ class Recipe(_Strict):
         agent: who found it.
         seed: of the search.
         evaluations: how many policies the search scored, controls included.
+        tuned_epochs: how many epochs of fine-tuning the weights had after the search.
         created_at: ISO 8601, UTC.
         versions: of AutoMC and of the libraries that matter.
     """
@@ -104,6 +105,7 @@ class Recipe(_Strict):
     agent: str
     seed: int
     evaluations: int
+    tuned_epochs: float = 0.0
     created_at: str
     versions: dict[str, str]
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
@@ -88,7 +89,27 @@ class Task(ABC):
 
     def loss(self, outputs: Any, targets: Any) -> Tensor:
         """Returns the training loss of one batch, a scalar; by default cross-entropy."""
-        return nn.functional.cross_entropy(outputs, targets)
+        return F.cross_entropy(outputs, targets)
+
+    def distill(self, outputs: Any, teacher_outputs: Any, temperature: float = 4.0) -> Tensor:
+        """Returns how far one batch's outputs are from a teacher's, a scalar; a second loss in fine-tuning.
+
+        By default, logits of a classifier (outputs that are one 2-D tensor, of a task that keeps the default `score`
+        or `loss`) are compared by the Kullback-Leibler divergence of their softened distributions (Hinton et al.,
+        2015), and all other outputs by the mean squared difference of each floating-point tensor.
+
+        Args:
+            outputs: what the model that is trained returned.
+            teacher_outputs: what the teacher returned for the same inputs.
+            temperature: divides logits; the divergence is multiplied by its square, so that gradients keep their size.
+        """
+        ours, theirs = pytree.tree_leaves(outputs), pytree.tree_leaves(teacher_outputs)
+        classifies = type(self).score is Task.score or type(self).loss is Task.loss
+        if classifies and torch.is_tensor(outputs) and outputs.ndim == 2:
+            student, teacher = (F.log_softmax(logits / temperature, dim=1) for logits in (ours[0], theirs[0]))
+            return temperature**2 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
+        pairs = [pair for pair in zip(ours, theirs, strict=True) if torch.is_tensor(pair[0])]
+        return torch.stack([F.mse_loss(*pair) for pair in pairs if pair[0].is_floating_point()]).mean()
 
 
 def call(model: nn.Module, inputs: Inputs) -> Any:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from automc import files
 from automc.models import CifarResNet
 from automc.tasks._base import Batch, Split, Task
-from automc.tasks.loops import train
+from automc.tasks.training import Training, train
 
 _BATCH = 64
 _SEED = 0
@@ -48,7 +48,8 @@ class Digits(Task):
         try:
             load_model(network, path)
         except (OSError, RuntimeError, SafetensorError):  # not there yet, or damaged: a cache can be made again
-            train(network, self, epochs=12, rate=0.1, seed=_SEED, description="Training the digits network (once)")
+            training = Training(epochs=12, rate=0.1)
+            train(network, self, training, seed=_SEED, description="Training the digits network (once)")
             with files.replacing(path) as temporary:
                 save_model(network, str(temporary))
         return network.eval()
@@ -63,4 +64,4 @@ class Digits(Task):
 
     @staticmethod
     def _weights() -> Path:
-        return files.home() / "models" / "digits-resnet14-v1.safetensors"
+        return files.home() / "models" / "digits-resnet14-v2.safetensors"

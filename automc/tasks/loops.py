@@ -1,4 +1,4 @@
-"""The training and prediction loops that every task shares."""
+"""The prediction loop that every task shares, and bfloat16; `automc.tasks.training` has the loop for training."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
-from automc import progress
 from automc.tasks._base import Batch, Split, Task, call, concatenate
 
 
@@ -25,27 +25,11 @@ def score(model: nn.Module, task: Task, split: Split, n: int | None = None) -> f
     return task.score(*predict(model, task.batches(split, n)))
 
 
-def train(model: nn.Module, task: Task, epochs: int, rate: float, seed: int, description: str) -> None:
-    """Trains the model in place on the task's ``train`` split: SGD with Nesterov momentum, one-cycle schedule.
+def has_bfloat16() -> bool:
+    """Says whether this processor computes in bfloat16 itself; where it does not, float32 is faster."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
-    Args:
-        model: the network; it is left in evaluation mode.
-        task: gives batches and loss.
-        epochs: passes over the training split.
-        rate: highest learning rate.
-        seed: seeds the order of the batches and their augmentation.
-        description: what the progress bar says.
-    """
-    steps = sum(1 for _ in task.batches("train", seed=seed))
-    optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=epochs * steps)
-    model.train()
-    for epoch in progress.track(range(epochs), description):
-        generator = torch.Generator().manual_seed(seed + epoch)
-        for inputs, targets in task.batches("train", seed=seed + epoch):
-            inputs = task.augment(inputs, generator)
-            optimizer.zero_grad(set_to_none=True)
-            task.loss(call(model, inputs), targets).backward()
-            optimizer.step()
-            schedule.step()
-    model.eval()
+
+def as_float32(outputs: Any) -> Any:
+    """Returns outputs with tensors in bfloat16 converted to float32."""
+    return pytree.tree_map_only(Tensor, lambda t: t.float() if t.dtype == torch.bfloat16 else t, outputs)

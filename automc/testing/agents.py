@@ -49,6 +49,12 @@ class AgentSuite(ABC):
         """An agent without a proposal is none."""
         assert self.make(problem, 0).propose() is not None
 
+    def test_proposes_no_more_than_it_says(self, problem: Problem) -> None:
+        """Who runs a search counts on it."""
+        agent = self.make(problem, 0)
+        most = agent.proposals
+        assert most is None or len(self.run(agent, most + 1)) <= most
+
     def test_same_seed_same_proposals(self, problem: Problem) -> None:
         """The seed decides."""
         assert self.run(self.make(problem, 3)) == self.run(self.make(problem, 3))
