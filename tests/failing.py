@@ -117,16 +117,15 @@ class Always(Never):
 
 
 class Unexportable(Chain):
-    """Cannot be exported where its first convolution has as many channels as that of the first policy exported."""
+    """Cannot be exported with the widths of the first policy exported."""
 
-    banned: int | None = None
+    banned: tuple[int, ...] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        first = self.convs[0]
-        assert isinstance(first, nn.Conv2d)
-        if torch.compiler.is_exporting() and first.out_channels != 16:
-            Unexportable.banned = Unexportable.banned or first.out_channels
-            if first.out_channels == Unexportable.banned:
+        widths = tuple(conv.out_channels for conv in self.convs if isinstance(conv, nn.Conv2d))
+        if torch.compiler.is_exporting() and set(widths) != {16}:
+            Unexportable.banned = Unexportable.banned or widths
+            if widths == Unexportable.banned:
                 raise ValueError("not to be exported")
         return super().forward(x)
 
