@@ -27,8 +27,9 @@ if __name__ == "__main__":
     for name, config in {
         "27 groups": SpaceConfig(depth=False),
         "27 groups, 25 blocks": SpaceConfig(),
+        "27 groups, 25 blocks, 56 layers' bits": SpaceConfig(bits=(8,)),
     }.items():
-        space = build_space(graph, config, device.channel_multiple)
+        space = build_space(graph, config, device.channel_multiple, device.precisions)
         table = measure_table(device, CostModel(graph, space).all_signatures())
         generator = np.random.default_rng(0)
         batches = [space.sample(generator, BATCH) for _ in range(REPEATS + 1)]

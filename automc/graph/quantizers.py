@@ -122,6 +122,7 @@ class Quantizers:
     def __init__(self, ops: Sequence[Op], layers: Sequence[Layer], blocks: Sequence[str] = ()) -> None:
         self._ops, self._layers = ops, layers
         self._spans = {name: _Span(ops, name) for name in blocks}
+        self._results = {span.result: name for name, span in self._spans.items()}
         self._users = users_of(ops)
         self._sums = find_sums(ops)
         self._joined = joined_sums(ops, find_kernels(ops))
@@ -140,22 +141,33 @@ class Quantizers:
             kept: for each block, (B,) whether it stays.
         """
         kept = kept or {}
-        ops, heads = self._ops, self._heads
         count = next((len(flags) for flags in (*int8.values(), *kept.values())), 1)
-        present = np.ones((len(ops) + 1, count), dtype=bool)
+        present = np.ones((len(self._ops) + 1, count), dtype=bool)
         for name, span in self._spans.items():
             present[span.inside] &= kept[name]
-        wanted = np.zeros_like(present)  # an int8 layer reads it
+        runs, quantized = self._flow(int8, kept, present)
+        given = runs & self._gives[:, None]
+        return Placement(
+            int8=runs,
+            quantized=quantized,
+            placed=quantized & present & ~(runs & self._moves[:, None]),
+            enters=quantized & present & ~given,
+            leaves=quantized & present & self._read_in_float(runs, kept, present),
+            fused=self._fused(runs, quantized, kept) & present,
+        )
+
+    def _flow(
+        self, int8: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray], present: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what runs in int8, and whose result is quantized, each (O + 1, B)."""
+        wanted = np.zeros_like(present)  # by an int8 layer that reads it
         for layer in self._layers:
             wanted[layer.source] |= int8[layer.name] & present[layer.ops[0]]
-        for name, span in reversed(self._spans.items()):
-            wanted[span.source] |= wanted[span.result] & ~kept[name]
-        runs, quantized, own = np.zeros_like(present), wanted & present, np.zeros_like(present)
-        results = {span.result: name for name, span in self._spans.items()}
-        blocked, fused = np.zeros_like(present), np.zeros_like(present)
-        for index, op in enumerate(ops):
-            if index in heads:
-                layer = heads[index]
+        self._hand_back(wanted, kept)
+        runs, quantized = np.zeros_like(present), wanted & present
+        for index, op in enumerate(self._ops):
+            if index in self._heads:
+                layer = self._heads[index]
                 runs[index] = int8[layer.name] | (quantized[layer.source] & wanted[layer.ops[-1]])
             elif index in self._inner:
                 runs[index] = runs[self._inner[index]]
@@ -165,10 +177,16 @@ class Quantizers:
                 runs[index] = quantized[op.sources[0]]
             runs[index] &= present[index]
             if self._gives[index]:
-                own[index] = runs[index]
-            quantized[index] |= own[index]
-            if op.kind in _AGAIN and op.sources[0] != OUTSIDE and op.call is not None:
+                quantized[index] |= runs[index]
+            elif op.kind in _AGAIN and op.sources[0] != OUTSIDE and op.call is not None:
                 quantized[index] |= quantized[op.sources[0]]
+            self._pass_on(quantized, index, kept)
+        return runs, quantized
+
+    def _fused(self, runs: np.ndarray, quantized: np.ndarray, kept: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Returns (O + 1, B) which additions run within a float convolution."""
+        blocked, fused = np.zeros_like(runs), np.zeros_like(runs)
+        for index, op in enumerate(self._ops):
             if index in self._joined:
                 head, other = self._joined[index]
                 fused[index] = blocked[index] = ~runs[head] & blocked[other]
@@ -177,30 +195,31 @@ class Quantizers:
             elif op.kind in _STAYS:
                 blocked[index] = blocked[op.sources[0]]
             blocked[index] &= ~quantized[index]
-            if index in results:  # of a block that was dropped, readers get what it would have read
-                name = results[index]
-                source = self._spans[name].source
-                quantized[index] = np.where(kept[name], quantized[index], quantized[source])
-                blocked[index] = np.where(kept[name], blocked[index], blocked[source])
+            self._pass_on(blocked, index, kept)
+        return fused
 
-        float_read = np.zeros_like(present)
-        for index, op in enumerate(ops):
+    def _read_in_float(self, runs: np.ndarray, kept: Mapping[str, np.ndarray], present: np.ndarray) -> np.ndarray:
+        """Returns (O + 1, B) whose results are read by an operator in float, or are the network's."""
+        read = np.zeros_like(runs)
+        for index, op in enumerate(self._ops):
             for source in op.sources:
                 if source != OUTSIDE:
-                    float_read[source] |= present[index] & ~runs[index]
+                    read[source] |= present[index] & ~runs[index]
             if index not in self._users:
-                float_read[index] = True
+                read[index] = True
+        self._hand_back(read, kept)
+        return read
+
+    def _hand_back(self, read: np.ndarray, kept: Mapping[str, np.ndarray]) -> None:
+        """Whoever reads the result of a dropped block reads what the block would have read."""
         for name, span in reversed(self._spans.items()):
-            float_read[span.source] |= float_read[span.result] & ~kept[name]
-        moved = self._moves[:, None] & runs
-        return Placement(
-            int8=runs,
-            quantized=quantized,
-            placed=quantized & present & ~moved,
-            enters=quantized & present & ~own,
-            leaves=quantized & present & float_read,
-            fused=fused & present,
-        )
+            read[span.source] |= read[span.result] & ~kept[name]
+
+    def _pass_on(self, state: np.ndarray, index: int, kept: Mapping[str, np.ndarray]) -> None:
+        """The result of a dropped block is in the state of what the block would have read."""
+        if index in self._results:
+            name = self._results[index]
+            state[index] = np.where(kept[name], state[index], state[self._spans[name].source])
 
 
 class _Span:
