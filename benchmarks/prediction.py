@@ -44,8 +44,7 @@ if __name__ == "__main__":
         inputs = torch.randn(16, channels, 32, 32)
         graph = build_graph(model.eval(), inputs[:1])
         space = build_space(graph, load_preset(preset), device.channel_multiple, device.precisions)
-        table = measure_table(device, CostModel(graph, space).all_signatures())
-        costs, scores = CostModel(graph, space, table), magnitudes(model, graph)
+        scores = magnitudes(model, graph)
         indices = np.concatenate([space.full[None], sample(space, POLICIES[preset])])
         with tempfile.TemporaryDirectory() as folder:
             files = []
@@ -53,10 +52,12 @@ if __name__ == "__main__":
                 files.append(Path(folder) / f"{number}.onnx")
                 made = compress(model, graph, space.decode(index), scores)
                 export_onnx(quantize(made.model, inputs, made.int8) if made.int8 else made.model, inputs[:1], files[-1])
+            # one after the other: a machine that others share changes its speed within minutes
+            table = measure_table(device, CostModel(graph, space).all_signatures())
             timings = time_models(device, files, [feeds(inputs[:1])] * len(files))
         measured = np.array([timing.us for timing in timings])
         ratios = np.array([timing.ratio for timing in timings])
-        predicted = costs.prices(indices)["latency"]
+        predicted = CostModel(graph, space, table).prices(indices)["latency"]
         error, relative = predicted / measured - 1, predicted / predicted[0] / ratios - 1
         answer[name] = {
             "policies": POLICIES[preset],

@@ -37,6 +37,19 @@ class Problem:
         """Returns the policy nearest to option numbers (A,) that keeps the budgets."""
         return self.space.decode(self.projection.project(index, lower_bits))
 
+    def sample(self, generator: np.random.Generator) -> Policy:
+        """Returns a random policy that keeps the budgets.
+
+        For each kind of choice (widths, blocks, bits) a share is drawn first: so many of its axes stay as they are, the
+        others take any option. With the same share always, hardly any policy would leave most blocks in place.
+        """
+        space = self.space
+        index = generator.integers(0, space.sizes)
+        for kind in (space.is_width, space.is_depth, space.is_bits):
+            stays = generator.random(len(space.axes)) < generator.random()
+            index = np.where(kind & stays, space.full, index)
+        return self.policy(index)
+
     def uniform(self) -> Policy:
         """Returns the policy that shrinks all widths alike, in float, until the budgets are kept."""
         return self.policy(self.space.full, lower_bits=False)

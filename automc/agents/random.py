@@ -7,7 +7,7 @@ from automc.search_spaces import Policy
 
 
 class Random(Agent):
-    """Proposes independent policies, each axis uniform over its options, projected onto the budgets."""
+    """Proposes independent random policies, projected onto the budgets."""
 
     def _propose(self, number: int, attempt: int) -> Policy | None:
-        return self.problem.policy(self.problem.space.sample(self.generator(number, attempt), 1)[0])
+        return self.problem.sample(self.generator(number, attempt))

@@ -13,8 +13,11 @@ from automc.agents._base import ATTEMPTS, Agent, Problem
 from automc.search_spaces import Policy
 
 
+_RANDOM = 20  # proposals before the first that is learned; Optuna's 10 are few for a hundred axes
+
+
 class TPE(Agent):
-    """Samples each axis where good policies were found; the uniform policies, in float and in int8, come first.
+    """Samples each axis where good policies were found; the uniform policies and random ones come first.
 
     It learns from the projected policy, the one that was evaluated, not from the one it sampled before.
     """
@@ -31,8 +34,8 @@ class TPE(Agent):
         if number == 1 and attempt == 0 and (policy := self.problem.uniform_int8()) is not None:
             return policy
         generator = self.generator(number, attempt)
-        if attempt >= ATTEMPTS // 2:  # its samples lead to known policies only: explore
-            return self.problem.policy(self.problem.space.sample(generator, 1)[0])
+        if number < _RANDOM or attempt >= ATTEMPTS // 2:  # nothing to learn from, or known policies only: explore
+            return self.problem.sample(generator)
         seed = int(generator.integers(2**31))
         self._study.sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True)
         trial = self._study.ask(dict(self._distributions))
