@@ -67,7 +67,7 @@ def test_a_projected_policy_keeps_all_budgets(example: Example, seed: int, metri
     assert_keeps(Projection(model, budgets), budgets, rng)
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(seeds, st.sets(st.sampled_from(METRICS), min_size=1))
 def test_with_blocks_to_drop_a_projected_policy_keeps_all_budgets(
     resnet: CostModel, seed: int, metrics: set[str]
