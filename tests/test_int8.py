@@ -18,7 +18,7 @@ from automc.compression import compress, magnitudes, quantize
 from automc.costs import CostModel
 from automc.graph import build_graph
 from automc.latency_tables import Device
-from automc.models import CifarResNet
+from automc.models import VGG16, CifarResNet
 from automc.recipes.deployed import deployed_outputs
 from automc.recipes.export import export_onnx, export_program
 from automc.recipes.onnx_file import int8_layers
@@ -55,9 +55,9 @@ def deployed(path: Path, inputs: Tensor) -> Tensor:
     return torch.from_numpy(deployed_outputs(path, [inputs], Device.local())[0])
 
 
-@pytest.mark.parametrize("option", ["A", "B"])
-def test_every_layer_asked_to_be_int8_runs_as_int8(option: str, tmp_path: Path) -> None:
-    example = residual(option)
+@pytest.mark.parametrize("network", ["A", "B", "none", "vgg"])
+def test_every_layer_asked_to_be_int8_runs_as_int8(network: str, tmp_path: Path) -> None:
+    example = Example(randomize(VGG16(1 / 16), 0), torch.randn(4, 3, 32, 32)) if network == "vgg" else residual(network)
     export_onnx(all_int8(example), example.inputs, tmp_path / "m.onnx")
     found = int8_layers(tmp_path / "m.onnx")
     names = [name for name, layer in example.model.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)]

@@ -15,6 +15,7 @@ from automc.latency_tables.child import run_child
 
 _LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
 _INT8_LAYERS = frozenset({"QLinearConv", "QGemm", "QLinearMatMul", "MatMulIntegerToFloat"})
+_MOVES = frozenset("MaxPool Slice Reshape Flatten Transpose Squeeze Unsqueeze".split())  # keep the levels they get
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _WRAPPER = "model."  # where a network with quantizers has the network
 
@@ -41,7 +42,10 @@ def int8_layers(path: Path) -> Int8Layers:
         RuntimeFailure: the runtime does not load the file.
     """
     graph = onnx.load(path).graph
-    levels = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    levels: set[str] = set()
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" or (node.op_type in _MOVES and node.input[0] in levels):
+            levels.update(node.output)
     layers = [node for node in graph.node if node.op_type in _LAYERS]
     asked = [node.name for node in layers if set(node.input[:2]) <= levels]
     nodes, _ = run_child("nodes", f"Loading {path.name}", 1, models=[str(path)], threads=1)
