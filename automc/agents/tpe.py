@@ -12,7 +12,6 @@ from optuna.trial import TrialState, create_trial
 from automc.agents._base import ATTEMPTS, Agent, Problem
 from automc.search_spaces import Policy
 
-
 _RANDOM = 20  # proposals before the first that is learned; Optuna's 10 are few for a hundred axes
 
 
