@@ -59,7 +59,7 @@ def _load(path, threads, profile=None, optimized=None):
 
 
 def profile(answer, models, threads, runs, warmup, passes, edges):
-    """Writes, for each model and branch ``k{i}.op``, the microseconds of each run.
+    """Writes, for each model and branch ``k{i}.op``, the microseconds of each run and how many nodes took them.
 
     ``edges`` names, for each model, the branches that change precision: what the runtime put around their operator,
     to change the layout too, belongs to them.
@@ -91,7 +91,8 @@ def profile(answer, models, threads, runs, warmup, passes, edges):
                 if branch:
                     branches.setdefault(branch, []).append(durations[warmup:])
             for branch, parts in branches.items():
-                result[number].setdefault(branch, []).extend(np.sum(parts, axis=0).tolist())
+                entry = result[number].setdefault(branch, {"us": [], "nodes": len(parts)})
+                entry["us"].extend(np.sum(parts, axis=0).tolist())
             print("step", flush=True)
     (answer / "answer.json").write_text(json.dumps(result))
 

@@ -85,7 +85,7 @@ def measure_entries(device: Device, signatures: Sequence[Signature]) -> dict[Sig
         for index, signature in enumerate(batch):
             if f"k{index}" not in branches:
                 raise RuntimeFailure(f"{device.runtime} did not run operator '{signature}' as it was asked to")
-            entries[signature] = _entry(branches[f"k{index}"])
+            entries[signature] = _entry(branches[f"k{index}"]["us"], branches[f"k{index}"]["nodes"])
     return entries
 
 
@@ -174,10 +174,10 @@ def _timing(times: np.ndarray, ratios: np.ndarray) -> Timing:
     )
 
 
-def _entry(durations: Sequence[float]) -> Entry:
+def _entry(durations: Sequence[float], kernels: int) -> Entry:
     low, middle, high = np.percentile(durations, [25, 50, 75])
     # the profiler's clock ticks in whole microseconds: what is left out is told by distance, since a median, or a
     # mean of the middle half, would keep the grain
     near = np.abs(np.asarray(durations) - middle) <= _TICK + _FAR * middle
     mean = float(np.mean(np.asarray(durations)[near]))
-    return Entry(round(mean, 3), round(float(low), 3), round(float(high), 3), len(durations))
+    return Entry(round(mean, 3), round(float(low), 3), round(float(high), 3), len(durations), kernels=kernels)

@@ -33,6 +33,7 @@ class _Entry(_Strict):
     low: FiniteFloat = Field(ge=0)
     high: FiniteFloat = Field(ge=0)
     runs: int = Field(ge=1)
+    kernels: int = Field(default=1, ge=1)
 
 
 class _File(_Strict):
@@ -53,10 +54,7 @@ def load_table(path: Path) -> LatencyTable:
     """Reads a table; raises TableError when it is missing, damaged or of a newer version."""
     data = files.read_yaml(path, _File, TableError, version=VERSION)
     try:
-        entries = {
-            Signature.parse(line): Entry(entry.us, entry.low, entry.high, entry.runs)
-            for line, entry in data.operators.items()
-        }
+        entries = {Signature.parse(line): Entry(**entry.model_dump()) for line, entry in data.operators.items()}
     except TableError as error:
         raise TableError(f"{path}: {error}") from None
     return LatencyTable(
@@ -76,10 +74,7 @@ def save_table(table: LatencyTable, path: Path) -> None:
         "measured_at": table.measured_at,
         "method": table.method,
         "overhead_us": asdict(table.overhead),
-        "operators": {
-            str(signature): {"us": entry.us, "low": entry.low, "high": entry.high, "runs": entry.runs}
-            for signature, entry in sorted(table.entries.items())
-        },
+        "operators": {str(signature): _line(entry) for signature, entry in sorted(table.entries.items())},
     }
     files.write_text(path, files.dump_yaml(data))
 
@@ -121,3 +116,8 @@ def open_table(path: Path, device: Device) -> LatencyTable:
     if difference:
         raise TableError(f"{path}: measured on another device ({difference}); measure one here or choose its device")
     return table
+
+
+def _line(entry: Entry) -> dict[str, float]:
+    line: dict[str, float] = {"us": entry.us, "low": entry.low, "high": entry.high, "runs": entry.runs}
+    return line | ({"kernels": entry.kernels} if entry.kernels > 1 else {})

@@ -23,6 +23,7 @@ class Entry:
         high: third quartile.
         runs: how many runs.
         interpolated: whether it was computed from neighbouring widths instead of measured.
+        kernels: how many kernels the runtime makes of it; a change of precision may take a change of layout too.
     """
 
     us: float
@@ -30,6 +31,7 @@ class Entry:
     high: float
     runs: int
     interpolated: bool = False
+    kernels: int = 1
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ class LatencyTable:
         """Returns what an operator adds to a network's latency, in microseconds; raises TableError like `lookup`."""
         overhead = self.overhead.int8 if signature.op.startswith(INT8) else self.overhead.kernel
         # an operator may be all overhead, never less than nothing
-        return max(self.lookup(signature).us + overhead, 0.0)
+        entry = self.lookup(signature)
+        return max(entry.us + entry.kernels * overhead, 0.0)
 
     def covers(self, signature: Signature) -> bool:
         """Says whether `lookup` would answer."""
@@ -109,7 +112,7 @@ class LatencyTable:
         if found is None:
             return None
         us, low, high = (round(float(value), 3) for value in found)
-        return Entry(us, low, high, runs=0, interpolated=True)
+        return Entry(us, low, high, runs=0, interpolated=True, kernels=max(entry.kernels for _, entry in family))
 
 
 def _piecewise_linear(points: np.ndarray, values: np.ndarray, target: np.ndarray) -> np.ndarray | None:
