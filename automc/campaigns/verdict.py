@@ -99,7 +99,7 @@ def claims(search: Search, rows: list[Row]) -> list[str]:
         "Search scores are without any fine-tuning, on images taken from the training set.",
         *_tuning(rows, config.finetune.epochs > 0),
         "MACs, parameters and bytes count every layer and equal those of the built models.",
-        *_int8(rows, device),
+        *int8_claims(rows, device),
     ]
     if search.setup.table is not None:
         errors = [abs(error) for error in map(prediction_error, rows) if error is not None]
@@ -120,7 +120,7 @@ def claims(search: Search, rows: list[Row]) -> list[str]:
     return lines
 
 
-def _int8(rows: list[Row], device: Device) -> list[str]:
+def int8_claims(rows: list[Row], device: Device) -> list[str]:
     """Returns what int8 means here, where some network has it."""
     networks = {row.name: row.int8 for row in rows if row.int8 and row.int8.asked}
     if not networks:
