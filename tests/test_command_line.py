@@ -33,7 +33,7 @@ class FloatOnly(Base):
 
 class NothingToCompress(Base):
     def model(self):
-        return nn.Linear(6, 2)
+        return nn.Linear(6, 2, bias=False)
 
 class DoesNotRun(Base):
     def model(self):
