@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from automc.campaigns.result import Evaluated, Row, SearchResult, TableInfo, Tuned, Unit
+from automc.campaigns.result import Evaluated, Int8, Row, SearchResult, TableInfo, Tuned, Unit
 from automc.costs import Cost
 from automc.latency_tables import Device, Timing
 
@@ -145,6 +145,22 @@ def without_latency(result: SearchResult) -> SearchResult:
     done = [e.model_copy(update={"predicted": replace(e.predicted, latency=None)}) for e in result.evaluations]
     changes = {"table": None, "table_missing": "the device cannot profile operators", "rows": rows, "evaluations": done}
     return result.model_copy(update={**changes, "budgets": ["macs<=55%"], "limits": {"macs": 0.55 * FULL_MACS}})
+
+
+def with_int8(result: SearchResult) -> SearchResult:
+    """The same with precision searched: odd layers of best in int8, and layers whose channels are another unit's."""
+    units = [unit.model_copy(update={"int8": unit.kind == "channels"}) for unit in result.units]
+    units.insert(3, Unit(name="layer1.0.conv2", kind="layer", full=16, block="layer1.0", group="conv1", int8=True))
+    able = [unit.name for unit in units if unit.int8]
+    rows = []
+    for row in result.rows:
+        run = able[1::2] if row.name == "best" else []
+        bits = {name: dict.fromkeys(("weight_bits", "activation_bits"), 8 if name in run else 32) for name in able}
+        policy = row.policy and {
+            name: {**row.policy.get(name, {}), **bits.get(name, {})} for name in {**row.policy, **bits}
+        }
+        rows.append(row.model_copy(update={"policy": policy, "int8": Int8(layers=len(able), asked=run, run=run)}))
+    return result.model_copy(update={"rows": rows, "units": units})
 
 
 def with_tuning_and_controls(result: SearchResult) -> SearchResult:

@@ -27,9 +27,13 @@ class Good(Base):
         torch.manual_seed(0)
         return nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 2)).eval()
 
+class FloatOnly(Base):
+    def model(self):
+        return nn.Sequential(nn.Linear(6, 16, bias=False), nn.ReLU(), nn.Linear(16, 2, bias=False)).eval()
+
 class NothingToCompress(Base):
     def model(self):
-        return nn.Linear(6, 2)
+        return nn.Linear(6, 2, bias=False)
 
 class DoesNotRun(Base):
     def model(self):
@@ -119,6 +123,10 @@ def config(folder: Path, text: str) -> str:
         ("task: own.py:Good\nbudget: macs<=1%", r"cannot be reached: the smallest macs in this space is .*\(50% of"),
         ("task: own.py:Good\nbudget: macs<=50%\nlatency_table: none.yaml", "latency_table: no file"),
         ("task: own.py:Good\nbudget: macs<=50%\nspace: {exclude: [nobody]}", "space.exclude: no unit 'nobody'"),
+        (
+            "task: own.py:Good\nbudget: macs<=50%\nspace: {bits: [8, 4]}",
+            "space.bits: .* does not run 4 bits; it runs: 8",
+        ),
     ],
 )
 def test_a_search_that_makes_no_sense_is_refused(folder: Path, refused: Refusal, text: str, message: str) -> None:
@@ -166,7 +174,17 @@ def test_inspect_says_what_is_fixed_and_why(run: Command) -> None:
     units = {unit["unit"]: unit for unit in answer["units"]}
     assert units["0"]["options"] == [8, 16]
     assert "network's output" in units["2"]["fixed"]
+    assert [units[name]["precisions"] for name in "02"] == [["int8", "float"]] * 2
     assert answer["macs"] == 6 * 16 + 16 * 2
+
+
+def test_inspect_says_what_can_run_in_int8(folder: Path, run: Command) -> None:
+    assert "2 of 2 layers that can run in int8 may be chosen to" in run("inspect", "own.py:Good").output
+    assert "No layer can run in int8: that takes" in run("inspect", "own.py:FloatOnly").output
+    config(folder, "task: own.py:Good\nbudget: macs<=50%\nspace: width")
+    done = run("inspect", "search.yaml")
+    assert "2 layers can run in int8; this search space has no bits" in done.output
+    assert "int8 float" not in done.output
 
 
 def test_latency_is_measured_shown_and_queried(run: Command, refused: Refusal) -> None:

@@ -75,6 +75,10 @@ def edit(path: Path, **changes: object) -> Path:
         ({"kept": {"nobody": [0]}}, "kept: 'nobody' does not fit this model"),
         ({"kept": {"conv1": [0, 99]}}, "kept: 'conv1' does not fit this model"),
         ({"policy": {"layer9.0": {"keep": False}}}, "the model has no block 'layer9.0'"),
+        (
+            {"policy": {"layer9.0": {"weight_bits": 8, "activation_bits": 8}}},
+            "policy: layer 'layer9.0' cannot run in int8",
+        ),
         ({"policy": {"conv1": {"channels": "many"}}}, "channels must be a whole number"),
         ({"policy": {"conv1": {"colour": 3}}}, "policy: no policy"),
         ({"model_digest": "0" * 64}, "made for another model"),

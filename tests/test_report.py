@@ -10,7 +10,15 @@ from automc.campaigns.report import render_html, unit_lines
 from automc.campaigns.result import SearchResult
 from automc.campaigns.table import comparison, render_table
 from automc.costs.units import format_cost
-from tests.results import VERDICT, Choices, make_evaluation, make_result, with_tuning_and_controls, without_latency
+from tests.results import (
+    VERDICT,
+    Choices,
+    make_evaluation,
+    make_result,
+    with_int8,
+    with_tuning_and_controls,
+    without_latency,
+)
 
 
 def body(page: str) -> str:
@@ -169,6 +177,42 @@ def test_dropped_blocks_take_their_layers_along(page: str, result: SearchResult)
     assert "not searched: its channels are the network&#39;s output" in page
 
 
+def test_each_layers_precision_is_shown_where_it_was_searched(page: str, result: SearchResult) -> None:
+    assert "runs in" not in text(page)
+    mixed = with_int8(result)
+    lines = {line.unit.name: line for line in unit_lines(mixed)}
+    best = mixed.row("best")
+    assert best.int8
+    assert best.policy
+    shown = {name for name, line in lines.items() if line.best.precision == "int8"}
+    assert shown == {name for name in best.int8.run if lines[name].best.state == "kept"}
+    assert {line.best.precision for line in lines.values() if line.unit.kind == "block"} == {""}
+    assert lines["layer1.0.conv2"].best.channels == best.policy["conv1"]["channels"]
+    assert lines["layer1.0.conv1"].others["uniform"].precision == "float"
+    searched = render_html(mixed)
+    table = re.search(r'<table class="units">.*?</table>', searched, re.DOTALL)
+    assert table
+    said = {line.split()[0]: line for line in map(text, re.findall(r"<tr.*?</tr>", table[0], re.DOTALL))}
+    for name, line in lines.items():
+        assert (" int8 " in said[name]) == (line.best.precision == "int8"), name
+    assert "channels not searched: its channels" in said["linear"]
+    assert f"best: {lines['conv1'].best.channels} of 16 channels, float" in searched  # to those who point at it
+    count = f"{len(best.int8.run)} of {best.int8.layers}"
+    assert count in text(searched)
+    assert count in terminal(mixed, 160)
+    assert "int8 layers" not in terminal(result, 160)
+
+
+def test_layers_that_do_not_run_as_the_file_asks_are_told(result: SearchResult) -> None:
+    mixed = with_int8(result)
+    best = mixed.row("best")
+    assert best.int8
+    less = best.int8.model_copy(update={"run": best.int8.run[1:]})
+    changed = mixed.model_copy(update={"rows": [*mixed.rows[:-1], best.model_copy(update={"int8": less})]})
+    assert f"asked for {len(best.int8.asked)}" in terminal(changed, 160)
+    assert {line.unit.name: line.best.precision for line in unit_lines(changed)}[best.int8.run[0]] == "float"
+
+
 @pytest.mark.parametrize("higher", [True, False])
 def test_front_is_what_no_other_evaluation_beats(result: SearchResult, higher: bool) -> None:
     sign = 1 if higher else -1
@@ -202,6 +246,10 @@ def test_hover_says_what_a_policy_does(result: SearchResult) -> None:
     }
     said = summary(result, policy)
     assert said == ["drops layer1.1", "keeps 25% of a layer's channels on average", "layer3.0.conv1 16 of 64"]
+    bits = {"weight_bits": 8, "activation_bits": 8}
+    layers = sum(unit.int8 and unit.block != "layer1.1" for unit in with_int8(result).units)
+    mixed = {**policy, "conv1": {"channels": 16, **bits}, "layer1.1.conv1": {"channels": 8, **bits}}
+    assert summary(with_int8(result), mixed)[-1] == f"1 of {layers} layers in int8"
     assert summary(result, {"conv1": {"channels": 16}})[-1] == "keeps 100% of a layer's channels on average"
 
 

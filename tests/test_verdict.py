@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from automc.campaigns.result import Row, Tuned
-from automc.campaigns.verdict import verdict
+from automc.campaigns.result import Int8, Row, Tuned
+from automc.campaigns.verdict import int8_claims, verdict
 from automc.costs import Cost
 from automc.latency_tables import Timing
 from automc.tasks import Batch, Split, Task
+from tests.networks import device
 
 
 class Counted(Task):
@@ -134,3 +135,29 @@ def test_any_number_of_controls_may_be_the_one_to_beat() -> None:
     more = [row("int8", 0.99, 0.98, keeps=False), UNIFORM, row("uniform+int8", 0.88, 0.87), RANDOM]
     text, _ = verdict([ORIGINAL, *more, row("best", 0.90, 0.89, "tpe")], "tpe", Counted(10_000))
     assert "brought 2.00 points on the test set over the control uniform+int8" in text
+
+
+def in_int8(one: Row, asked: list[str], run: list[str]) -> Row:
+    return one.model_copy(update={"int8": Int8(layers=3, asked=asked, run=run)})
+
+
+def test_claims_say_what_int8_is_only_where_it_is_used() -> None:
+    best = row("best", 0.90, 0.89, "tpe")
+    floats = [in_int8(ORIGINAL, [], []), UNIFORM, in_int8(best, [], [])]
+    assert int8_claims(floats, device()) == []
+    text = " ".join(
+        int8_claims([*floats[:2], in_int8(best, ["a", "b"], ["a"])], device(instructions=("avx2", "avx_vnni")))
+    )
+    assert "by its own optimized graph: best 1 of 3." in text
+    assert "In best the file asks for int8 in b too" in text
+    assert "unsigned 8-bit, one scale a tensor" in text
+    assert "fake_quantize" in text
+    assert "processor's avx_vnni without saturating" in text
+    assert "recipe verify" not in text
+
+
+def test_a_processor_whose_sums_may_saturate_is_named() -> None:
+    text = " ".join(int8_claims([in_int8(UNIFORM, ["a"], ["a"]), RANDOM], device(instructions=("avx2",))))
+    assert "can saturate" in text
+    assert "`automc recipe verify` checks them anew" in text
+    assert "fake_quantize" not in text  # it is the best's file

@@ -66,7 +66,7 @@ class SearchConfig(BaseModel):
     agent: str = "tpe"
     budget: tuple[str, ...] = Field(min_length=1)
     evaluations: int = Field(default=40, ge=1)
-    space: SpaceConfig = Field(default_factory=lambda: load_preset("width-depth"))
+    space: SpaceConfig = Field(default_factory=lambda: load_preset("all"))
     fidelity: Fidelity = Field(default_factory=Fidelity)
     device: DeviceConfig = Field(default_factory=DeviceConfig)
     latency_table: Path | None = None

@@ -18,7 +18,7 @@ from automc.campaigns.config import SearchConfig
 from automc.campaigns.finalists import Finalist, Finals
 from automc.campaigns.journal import Journal
 from automc.campaigns.report import render_html
-from automc.campaigns.result import Row, SearchResult, Tuned
+from automc.campaigns.result import Int8, Row, SearchResult, Tuned
 from automc.campaigns.search import Search
 from automc.campaigns.setup import set_up
 from automc.campaigns.tuning import FOLDER, fine_tune
@@ -27,6 +27,7 @@ from automc.errors import SearchError, lacking, one_line, users_code
 from automc.evaluation import Forward
 from automc.recipes import Figures, Recipe, export_program, save_recipe, save_weights
 from automc.recipes.deployed import deployed_score
+from automc.recipes.onnx_file import int8_layers
 from automc.tasks import absolute_paths, call
 
 
@@ -159,6 +160,7 @@ def _original(search: Search, finals: Finals) -> Row:
         search_score=search.original_score,
         test_score=_test_score(search, finals.original),
         keeps_budget=finals.within_budget(finals.original_timing, costs),
+        int8=_int8(finals.original),
     )
 
 
@@ -182,7 +184,13 @@ def _row(name: str, finalist: Finalist, search: Search, finals: Finals) -> Row:
         test_score=_test_score(search, finalist.file),
         keeps_budget=finals.keeps_budget(finalist),
         tuned=tuned,
+        int8=_int8(finalist.final.file),
     )
+
+
+def _int8(file: Path) -> Int8:
+    found = int8_layers(file)
+    return Int8(layers=found.layers, asked=list(found.asked), run=list(found.run))
 
 
 def _test_score(search: Search, file: Path) -> float:

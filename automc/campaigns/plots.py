@@ -7,9 +7,10 @@ from html import escape
 from itertools import accumulate, cycle
 from typing import TYPE_CHECKING, Any
 
-from automc.campaigns.result import Evaluated, SearchResult
+from automc.campaigns.result import Evaluated, Row, SearchResult
 from automc.costs import Cost
 from automc.costs.units import format_cost, number, scale
+from automc.search_spaces import Choice
 from automc.tasks.metrics import format_score, in_percent
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def front(result: SearchResult) -> Figure:
             },
             error_x={"symmetric": False, "thickness": 1.5, "width": 4, **spread} if kind == "latency" else None,
             hovertemplate=f"<b>{escape(row.name)}</b>, {word}<br>{format_cost(kind, at)}<br>search "
-            f"{format_score(row.search_score, result.metric)}<extra></extra>",
+            f"{format_score(row.search_score, result.metric)}{_in_int8(row)}<extra></extra>",
         )
         if row.tuned:
             score = format_score(row.tuned.search_score, result.metric)
@@ -200,7 +201,7 @@ def agent_colours(result: SearchResult) -> dict[str, str]:
 
 
 def summary(result: SearchResult, policy: dict[str, dict[str, Any]]) -> list[str]:
-    """Returns what a policy does, in a few short lines: blocks dropped, channels kept, the three deepest cuts."""
+    """Returns what a policy does, in a few short lines: blocks dropped, channels kept, deepest cuts, int8."""
     dropped = [unit for unit, choice in policy.items() if choice.get("keep") is False]
     shares: dict[str, tuple[int, int]] = {}
     for unit in result.units:
@@ -213,6 +214,10 @@ def summary(result: SearchResult, policy: dict[str, dict[str, Any]]) -> list[str
         lines.append(f"keeps {100 * mean:.0f}% of a layer's channels on average")
         deepest = sorted(shares.items(), key=lambda item: item[1][0] / item[1][1])[:3]
         lines += [f"{name} {kept} of {full}" for name, (kept, full) in deepest if kept < full]
+    layers = [unit.name for unit in result.units if unit.int8 and unit.block not in dropped]
+    int8 = sum(Choice(**policy.get(name, {})).precision == "int8" for name in layers)
+    if any("weight_bits" in choice for choice in policy.values()):
+        lines.append(f"{int8} of {len(layers)} layers in int8")
     return lines or ["as the original"]
 
 
@@ -225,6 +230,10 @@ def _hover(result: SearchResult, item: Evaluated) -> str:
     if item.extra:
         lines.append("added after the search, on a tighter budget")
     return "<br>".join([*lines, *map(escape, summary(result, item.policy))])
+
+
+def _in_int8(row: Row) -> str:
+    return f"<br>{len(row.int8.run)} of {row.int8.layers} layers run in int8" if row.int8 and row.int8.asked else ""
 
 
 def _cost(costs: Cost, kind: str) -> float:

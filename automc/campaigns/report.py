@@ -16,6 +16,7 @@ from automc.campaigns.table import (
     signed,
 )
 from automc.costs.units import format_cost
+from automc.search_spaces import Choice
 from automc.tasks.metrics import format_score
 
 if TYPE_CHECKING:
@@ -39,11 +40,19 @@ class Kept:
         state: ``kept``, ``dropped`` (a block), or ``gone`` with the block that it lies in.
         channels: channels left; 0 unless it is kept.
         share: these over the original's, in %.
+        precision: of a layer that is kept, ``int8`` or ``float`` as a rule.
     """
 
     state: str
     channels: int
     share: float
+    precision: str = ""
+
+    def told(self, unit: Unit, name: str) -> str:
+        """Returns it as a sentence, for those who point at it."""
+        if self.state != "kept" or unit.kind == "block":
+            return f"{name}: {self.state}"
+        return f"{name}: {self.channels} of {unit.full} channels{f', {self.precision}' if self.precision else ''}"
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,7 @@ def render_html(result: SearchResult) -> str:
         extras=sum(item.extra for item in result.scored),
         failed=len(result.evaluations) - len(result.scored),
         units=unit_lines(result),
+        bits=result.has_bits,
         others=result.controls,
         predictions=_predictions(result),
         duration=_duration(result.seconds),
@@ -99,22 +109,34 @@ def render_html(result: SearchResult) -> str:
 
 
 def unit_lines(result: SearchResult) -> list[UnitLine]:
-    """Returns every unit in the network's order with what each policy leaves of it."""
-    policies = {row.name: row.policy for row in result.rows if row.policy is not None}
-    lines = []
+    """Returns every unit in the network's order with what each policy leaves of it.
+
+    Layers whose channels another unit decides about are among them only where precision was searched.
+    """
+    bits, lines = result.has_bits, []
     for unit in result.units:
-        kept = {name: _kept(unit, policy) for name, policy in policies.items()}
-        lines.append(UnitLine(unit, kept.pop("best"), kept))
+        if unit.kind != "layer" or bits:
+            kept = {row.name: _kept(unit, row, bits) for row in result.rows if row.policy is not None}
+            lines.append(UnitLine(unit, kept.pop("best"), kept))
     return lines
 
 
-def _kept(unit: Unit, policy: dict[str, dict[str, Any]]) -> Kept:
+def _kept(unit: Unit, row: Row, bits: bool) -> Kept:
+    policy = row.policy or {}
     if policy.get(unit.name, {}).get("keep") is False:
         return Kept("dropped", 0, 0.0)
     if unit.block is not None and policy.get(unit.block, {}).get("keep") is False:
         return Kept("gone", 0, 0.0)
-    channels = policy.get(unit.name, {}).get("channels", unit.full)
-    return Kept("kept", channels, round(100 * channels / unit.full, 2))
+    channels = policy.get(unit.group or unit.name, {}).get("channels", unit.full)
+    precision = _precision(unit, row) if bits and unit.kind != "block" else ""
+    return Kept("kept", channels, round(100 * channels / unit.full, 2), precision)
+
+
+def _precision(unit: Unit, row: Row) -> str:
+    """Returns in what a layer runs: by its file, or by its policy where nobody looked at that."""
+    if row.int8 is not None:
+        return "int8" if unit.name in row.int8.run else "float"
+    return Choice(**(row.policy or {}).get(unit.name, {})).precision or "float"
 
 
 def _tiles(result: SearchResult) -> list[Tile]:

@@ -19,17 +19,21 @@ class Unit(_Plain):
 
     Attributes:
         name: the unit.
-        kind: ``channels`` of a group or ``block``.
+        kind: ``channels`` of a group, ``block``, or ``layer`` for one whose channels another unit decides about.
         full: channels in the original; 1 for a block.
         block: the droppable block that it lies in.
-        frozen: why it cannot be chosen, if it cannot.
+        frozen: why its channels cannot be chosen, if they cannot.
+        group: for a layer, the unit that decides about its channels; None where none does.
+        int8: whether it is a layer that can run in int8.
     """
 
     name: str
-    kind: Literal["channels", "block"]
+    kind: Literal["channels", "block", "layer"]
     full: int
     block: str | None = None
     frozen: str | None = None
+    group: str | None = None
+    int8: bool = False
 
 
 class Evaluated(_Plain):
@@ -91,6 +95,20 @@ class Tuned(_Plain):
     test_score: float
 
 
+class Int8(_Plain):
+    """What of a network's ONNX file runs in int8.
+
+    Attributes:
+        layers: how many layers with weights the file has.
+        asked: those that it has in int8. A float layer between two of them is too: the runtime makes it so.
+        run: those of them that the runtime runs in int8, by its own optimized graph.
+    """
+
+    layers: int
+    asked: list[str]
+    run: list[str]
+
+
 class Row(_Plain):
     """One network of the comparison.
 
@@ -105,6 +123,7 @@ class Row(_Plain):
         test_score: on the test set, by the ONNX file in the serving runtime, before any fine-tuning.
         keeps_budget: whether it does, latency as measured.
         tuned: its scores after fine-tuning; None where it had none.
+        int8: its layers in int8; None where nobody looked.
     """
 
     name: str
@@ -117,6 +136,7 @@ class Row(_Plain):
     test_score: float
     keeps_budget: bool
     tuned: Tuned | None = None
+    int8: Int8 | None = None
 
     @property
     def final(self) -> Row | Tuned:
@@ -183,6 +203,12 @@ class SearchResult(_Plain):
     def controls(self) -> list[str]:
         """Names of the controls."""
         return [row.name for row in self.rows if row.name not in ("original", "best")]
+
+    @property
+    def has_bits(self) -> bool:
+        """Whether the layers' precision was searched."""
+        policies = [*(row.policy for row in self.rows), *(done.policy for done in self.evaluations)]
+        return any("weight_bits" in choice for policy in policies for choice in (policy or {}).values())
 
     @property
     def scored(self) -> list[Evaluated]:

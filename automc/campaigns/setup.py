@@ -44,15 +44,31 @@ class Subject:
         return weights_digest(self.model)
 
     def units(self) -> list[Unit]:
-        """Returns all units of the network, in the order in which they run."""
-        owners = {group.name: block.name for block in self.graph.blocks for group in self.graph.inside(block)}
-        units = [Unit(name=block.name, kind="block", full=1) for block in self.graph.blocks]
-        units += [
-            Unit(name=g.name, kind="channels", full=g.channels, block=owners.get(g.name), frozen=g.frozen)
-            for g in self.graph.groups
-        ]
+        """Returns all units of the network and its layers that can run in int8, in the order in which they run."""
+        graph = self.graph
+        owners = {group.name: block.name for block in graph.blocks for group in graph.inside(block)}
+        int8 = {layer.name for layer in graph.layers}
+        units = {
+            g.name: Unit(
+                name=g.name,
+                kind="channels",
+                full=g.channels,
+                block=owners.get(g.name),
+                frozen=g.frozen,
+                int8=g.name in int8,
+            )
+            for g in graph.groups
+        }
+        follows = {m.module: g for g in graph.groups for m in g.members if m.role == "out"}
+        shapes = {weight.name: weight.shape for weight in graph.weights}
+        for name in sorted(int8 - set(units)):
+            group, full = follows.get(name), shapes[f"{name}.weight"][0]
+            block = next((b.name for b in reversed(graph.blocks) if name.startswith(f"{b.name}.")), None)
+            named = group.name if group is not None and group.channels == full else None
+            units[name] = Unit(name=name, kind="layer", full=full, block=block, group=named, int8=True)
+        units |= {block.name: Unit(name=block.name, kind="block", full=1) for block in graph.blocks}
         order = [name for name, _ in self.model.named_modules()]
-        return sorted(units, key=lambda unit: order.index(unit.name))
+        return sorted(units.values(), key=lambda unit: order.index(unit.name))
 
 
 @dataclass(frozen=True)

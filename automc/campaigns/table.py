@@ -75,6 +75,8 @@ def comparison(result: SearchResult) -> list[Column]:
         shares = ["" if row is original else _percent(get(row), get(original)) for row in rows]
         cells = (Cell(number(get(row) / factor), share=share) for row, share in zip(rows, shares, strict=True))
         columns.append(Column(title, unit, tuple(cells)))
+    if any(row.int8 and row.int8.asked for row in rows):
+        columns.append(_int8(result))
     return [*columns, Column("Keeps budget", "", tuple(Cell("yes" if row.keeps_budget else "no") for row in rows))]
 
 
@@ -193,6 +195,19 @@ def _predicted(result: SearchResult) -> Column:
         else:
             cells.append(Cell(number(latency / factor), (f"error {signed(100 * error)}%",)))
     return Column("Predicted latency", unit, tuple(cells))
+
+
+def _int8(result: SearchResult) -> Column:
+    cells = []
+    for found in (row.int8 for row in result.rows):
+        if found is None:
+            cells.append(Cell("–"))
+        else:
+            more = len(found.asked) - len(found.run)
+            cells.append(
+                Cell(f"{len(found.run)} of {found.layers}", (f"asked for {len(found.asked)}",) if more else ())
+            )
+    return Column("int8 layers", "", tuple(cells))
 
 
 def _percent(value: float, whole: float) -> str:

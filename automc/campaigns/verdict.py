@@ -11,8 +11,12 @@ from automc.campaigns.result import Row, Tuned, failures
 from automc.campaigns.search import Search
 from automc.campaigns.table import prediction_error
 from automc.costs.units import format_cost
+from automc.latency_tables import Device
 from automc.tasks import Task
 from automc.tasks.metrics import format_score, in_percent
+
+_EXACT = ("avx512_vnni", "avx_vnni", "asimddp", "i8mm")
+"""Instructions that add up products of 8-bit numbers in 32 bits; without them x86 does it in 16, which can saturate."""
 
 
 def verdict(rows: list[Row], agent: str, task: Task, tuned_alike: bool = False) -> tuple[str, bool]:
@@ -95,6 +99,7 @@ def claims(search: Search, rows: list[Row]) -> list[str]:
         "Search scores are without any fine-tuning, on images taken from the training set.",
         *_tuning(rows, config.finetune.epochs > 0),
         "MACs, parameters and bytes count every layer and equal those of the built models.",
+        *int8_claims(rows, device),
     ]
     if search.setup.table is not None:
         errors = [abs(error) for error in map(prediction_error, rows) if error is not None]
@@ -112,6 +117,31 @@ def claims(search: Search, rows: list[Row]) -> list[str]:
         lines.append(f"{failed}.")
     for metric, limit in search.setup.projection.limits.items():
         lines.append(f"Budget: predicted {metric} at most {format_cost(metric, limit)}.")
+    return lines
+
+
+def int8_claims(rows: list[Row], device: Device) -> list[str]:
+    """Returns what int8 means here, where some network has it."""
+    networks = {row.name: row.int8 for row in rows if row.int8 and row.int8.asked}
+    if not networks:
+        return []
+    counts = ", ".join(f"{name} {len(one.run)} of {one.layers}" for name, one in networks.items())
+    lines = [
+        f"Layers that {device.runtime} runs in int8, by its own optimized graph: {counts}. Their weights are signed "
+        "8-bit, one scale for each output channel; their activations unsigned 8-bit, one scale a tensor."
+    ]
+    for name, one in networks.items():
+        if left := [layer for layer in one.asked if layer not in one.run]:
+            lines.append(f"In {name} the file asks for int8 in {', '.join(left)} too, which the runtime runs in float.")
+    if has := [name for name in device.instructions if name in _EXACT]:
+        lines.append(f"8-bit products can be summed up by the processor's {', '.join(has)} without saturating.")
+    else:
+        lines.append(
+            f"The processor has none of {', '.join(_EXACT)}: sums of 8-bit products can saturate on it. Test scores "
+            "were read with that; on another device `automc recipe verify` checks them anew."
+        )
+    if "best" in networks:
+        lines.append("model.pt2 has the quantizers as fake_quantize operators: the same numbers, and no faster.")
     return lines
 
 

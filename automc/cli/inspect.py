@@ -12,6 +12,7 @@ from automc.cli.output import SUBJECT_HELP, JsonFlag, print_json, print_table
 
 if TYPE_CHECKING:
     from automc.campaigns import Subject
+    from automc.campaigns.result import Unit
     from automc.search_spaces import SpaceConfig
 
 
@@ -21,18 +22,20 @@ class InspectedUnit:
 
     Attributes:
         unit: its name.
-        kind: ``channels`` or ``block``.
-        channels: channels of a group.
-        options: what may be chosen; empty when it is fixed.
+        kind: ``channels``, ``block``, or ``layer`` for one whose channels another unit decides about.
+        channels: channels of a group or layer.
+        options: channels or whether to keep a block, as far as they may be chosen; empty when that is fixed.
+        precisions: what a layer may run in; empty for a block.
         macs_share: share of all MACs in the modules that it touches.
         modules: these modules.
-        fixed: why nothing can be chosen, or None.
+        fixed: why there are no options, or None.
     """
 
     unit: str
     kind: str
     channels: int | None
     options: tuple[Any, ...]
+    precisions: tuple[str, ...]
     macs_share: float
     modules: list[str]
     fixed: str | None
@@ -45,27 +48,30 @@ def inspect(
     """Show what of a network can be compressed and what not, and why."""
     from automc.costs import CostModel
     from automc.costs.units import format_cost
-    from automc.search_spaces import build_space
+    from automc.search_spaces import Choice, build_space
 
     read, config = load_subject(subject)
     space = build_space(read.graph, config, read.device.channel_multiple, read.device.precisions)
     costs = CostModel(read.graph, space)
     total = costs.cost(space.decode(space.full))
     macs = costs.breakdown(space.full, "macs")
-    options = {axis.unit: axis.options for axis in space.axes}
+    options = {axis.unit: axis.options for axis in space.axes if axis.field != "bits"}
+    precisions = {axis.unit: axis.options for axis in space.axes if axis.field == "bits"}
     units = []
     for unit in read.units():
-        modules = [unit.name] if unit.kind == "block" else _members(read, unit.name)
+        modules = _members(read, unit.name) if unit.kind == "channels" else [unit.name]
+        bits = [Choice(weight_bits=w, activation_bits=a).precision for w, a in precisions.get(unit.name, ())]
         touched = sum(value for name, value in macs.items() if any(_within(name, module) for module in modules))
         units.append(
             InspectedUnit(
                 unit=unit.name,
                 kind=unit.kind,
-                channels=unit.full if unit.kind == "channels" else None,
+                channels=None if unit.kind == "block" else unit.full,
                 options=options.get(unit.name, ()),
+                precisions=() if unit.kind == "block" else tuple(name for name in bits if name) or ("float",),
                 macs_share=round(touched / max(total.macs, 1), 4),
                 modules=modules,
-                fixed=_why_fixed(unit.name, unit.frozen, options),
+                fixed=_why_fixed(unit, options),
             )
         )
     if as_json:
@@ -78,6 +84,7 @@ def inspect(
             unit.kind,
             unit.channels or "",
             f"{100 * unit.macs_share:.1f}%",
+            " ".join(unit.precisions),
             unit.fixed or " ".join("keep" if o is True else "drop" if o is False else str(o) for o in unit.options),
         )
         for unit in units
@@ -86,9 +93,10 @@ def inspect(
     summary = f"{size[0]} MACs, {size[1]} parameters, {size[2]}"
     print_table(
         f"{subject}: {summary}; {space.size:.3g} policies",
-        ["unit", "kind", "channels", "MACs touched", "options, or why it stays as it is"],
+        ["unit", "kind", "channels", "MACs touched", "precision", "options, or why it stays as it is"],
         rows,
     )
+    typer.echo(_int8(len(precisions), read, bool(config.bits)))
 
 
 def load_subject(subject: str) -> tuple[Subject, SpaceConfig]:
@@ -101,7 +109,7 @@ def load_subject(subject: str) -> tuple[Subject, SpaceConfig]:
         config = load_config(Path(subject))
         task = load_task(config.task, config.task_args, Path(subject).parent)
         return read_subject(task, config.device.threads, config.device.batch), config.space
-    return read_subject(load_task(subject)), load_preset("width-depth")
+    return read_subject(load_task(subject)), load_preset("all")
 
 
 def _members(read: Subject, group_name: str) -> list[str]:
@@ -112,7 +120,23 @@ def _within(name: str, module: str) -> bool:
     return name == module or name.startswith(module + ".")
 
 
-def _why_fixed(unit: str, frozen: str | None, options: dict[str, tuple[object, ...]]) -> str | None:
-    if frozen is not None:
-        return f"frozen: {frozen}"
-    return None if unit in options else "fixed by the search space: excluded, or no wider than the channel multiple"
+def _int8(searched: int, read: Subject, asked: bool) -> str:
+    able = len(read.graph.layers)
+    if not able:
+        return (
+            "No layer can run in int8: that takes a Conv2d with zero padding, or a Linear with bias on inputs of two "
+            "dimensions, which runs once, has weights of its own and reads a tensor in float32."
+        )
+    if not asked:
+        return f"{able} layers can run in int8; this search space has no bits: leaves them in float."
+    return f"{searched} of {able} layers that can run in int8 may be chosen to."
+
+
+def _why_fixed(unit: Unit, options: dict[str, tuple[object, ...]]) -> str | None:
+    if unit.frozen is not None:
+        return f"frozen: {unit.frozen}"
+    if unit.kind == "layer":
+        return f"channels as those of {unit.group}" if unit.group else "its channels are in no group"
+    return (
+        None if unit.name in options else "fixed by the search space: excluded, or no wider than the channel multiple"
+    )

@@ -38,6 +38,7 @@ def show(recipe: RecipePath, as_json: JsonFlag = False) -> None:
     """Show a recipe: its decisions, figures and provenance."""
     from automc.costs.units import format_cost
     from automc.recipes import load_recipe
+    from automc.search_spaces import Choice
     from automc.tasks.metrics import format_score
 
     found = load_recipe(recipe)
@@ -62,8 +63,13 @@ def show(recipe: RecipePath, as_json: JsonFlag = False) -> None:
         values = [getattr(figures, field) for figures in (found.original, found.figures)]
         rows.append((name, *("" if value is None else format_score(value, found.metric) for value in values)))
     print_table(f"figures ({found.metric})", ["", "original", "recipe"], rows)
-    choices = [(unit, ", ".join(f"{k} {v}" for k, v in choice.items())) for unit, choice in found.policy.items()]
-    print_table("policy", ["unit", "choice"], choices)
+    choices = []
+    for unit, fields in found.policy.items():
+        choice = Choice(**fields)
+        bits = f"{choice.precision} ({choice.weight_bits}/{choice.activation_bits})" if choice.precision else ""
+        said = [f"{name} {fields[name]}" for name in ("channels", "keep") if name in fields]
+        choices.append((unit, ", ".join(said), bits))
+    print_table("policy", ["unit", "choice", "precision (bits of weights/activations)"], choices)
 
 
 @app.command()

@@ -39,7 +39,7 @@ def int8_layers(path: Path) -> Int8Layers:
     """Returns which layers of an ONNX file are to run in int8 and which do here.
 
     Raises:
-        RuntimeFailure: the runtime does not load the file.
+        RuntimeFailure: the runtime does not load a file that asks for int8.
     """
     graph = onnx.load(path).graph
     levels: set[str] = set()
@@ -48,6 +48,8 @@ def int8_layers(path: Path) -> Int8Layers:
             levels.update(node.output)
     layers = [node for node in graph.node if node.op_type in _LAYERS]
     asked = [node.name for node in layers if set(node.input[:2]) <= levels]
+    if not asked:
+        return Int8Layers(len(layers), (), ())
     nodes, _ = run_child("nodes", f"Loading {path.name}", 1, models=[str(path)], threads=1)
     # the runtime adds a number to the name of what it fuses
     found = {re.sub(r"_token_\d+$", "", name) for kind, name in nodes if kind in _INT8_LAYERS}

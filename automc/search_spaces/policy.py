@@ -37,6 +37,15 @@ class Choice:
             if bits is not None and bits not in (*range(1, 9), FLOAT_BITS):
                 raise ValueError(f"bits must be 1 to 8, or {FLOAT_BITS} for float, not {bits!r}")
 
+    @property
+    def precision(self) -> str | None:
+        """``int8``, ``float``, or bits of weights and activations; None where none was chosen."""
+        bits = (self.weight_bits, self.activation_bits)
+        if bits == (None, None):
+            return None
+        names: dict[object, str] = {INT8_BITS: "int8", (FLOAT_BITS, FLOAT_BITS): "float"}
+        return names.get(bits, "{}/{} bits".format(*bits))
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields that are set."""
         return {name: value for name, value in asdict(self).items() if value is not None}
