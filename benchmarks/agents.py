@@ -1,7 +1,7 @@
 """Agents at equal cost on the digits network: best search score, and that policy's test score, over several seeds.
 
-Latency budgets are kept as predicted; nothing is exported. Every seed draws its own calibration positions and
-proposals.
+Latency budgets are kept as predicted (by all but ``int8``, which is what it is); nothing is exported. Every seed draws
+its own calibration positions and proposals.
 """
 
 import json
@@ -17,13 +17,13 @@ from automc.search_spaces import build_space, load_preset
 from automc.tasks import example, load_task
 from automc.tasks.loops import score
 
-EVALUATIONS, SEEDS, BUDGETS = 60, range(5), ("latency<=40%", "latency<=20%")
+EVALUATIONS, SEEDS, BUDGETS = 60, range(5), ("latency<=40%", "latency<=15%")
 
 if __name__ == "__main__":
     task, device = load_task("digits"), Device.local()
     model = task.model()
     graph = build_graph(model, example(task))
-    space = build_space(graph, load_preset("width-depth"), device.channel_multiple)
+    space = build_space(graph, load_preset("all"), device.channel_multiple, device.precisions)
     table, _ = ensure_table(device, CostModel(graph, space).all_signatures())
     costs, answer = CostModel(graph, space, table), {}
     for budget in BUDGETS:
@@ -40,6 +40,7 @@ if __name__ == "__main__":
                     done = evaluator.evaluate(policy)
                     agent.learn(policy, done.score)
                     best = done if best is None or done.score > best.score else best
+                assert best is not None  # each proposes something in this space
                 found[name].append((best.score, score(evaluator.build(best.policy).model, task, "test")))
         answer[budget] = {
             name: {
