@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from automc.compression import compress, magnitudes, quantize
+from automc.compression.int8 import Quantizer
 from automc.costs import CostModel
 from automc.graph import build_graph
 from automc.latency_tables import Device
@@ -153,6 +154,25 @@ def test_a_program_has_fake_quantize_and_the_same_numbers_for_any_batch(tmp_path
     assert kinds["aten.fake_quantize_per_tensor_affine.tensor_qparams"] == len(quantized.quantizers)  # type: ignore[arg-type]
     with torch.no_grad():
         assert torch.allclose(program.module()(example.inputs[:5]), quantized(example.inputs[:5]), atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_quantizer_gives_the_numbers_of_fake_quantize(dtype: torch.dtype) -> None:
+    quantizer = Quantizer()
+    generator = torch.Generator().manual_seed(0)
+    for low, high in ((0.0, 6.0), (-1.0, 3.0), (-2.5, 0.0), (-1e-3, 1e-3)):
+        x = (torch.rand(4, 8, 9, 9, generator=generator) * (high - low) + low).to(dtype)
+        quantizer.observing = True
+        quantizer(x)
+        quantizer.settle()
+        beyond = 1.5 * torch.cat([x, x + quantizer.scale / 2]).to(dtype)
+        want = torch.fake_quantize_per_tensor_affine(beyond.float(), quantizer.scale, quantizer.zero_point, 0, 255)
+        # in the middle between two levels it depends on the last bit which of them is the nearer
+        position = (beyond.float() / quantizer.scale).frac().abs()
+        clear = (position - 0.5).abs() > 1e-3
+        assert clear.float().mean() > 0.9
+        with torch.no_grad():
+            assert torch.equal(quantizer(beyond)[clear], want.to(dtype)[clear])
 
 
 def test_a_layer_that_cannot_run_in_int8_is_refused() -> None:
