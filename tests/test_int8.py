@@ -113,6 +113,21 @@ def optimized(path: Path) -> list[str]:
     return [node.op_type for node in onnx.load(path.with_suffix(".optimized")).graph.node]
 
 
+def test_a_float_layer_before_an_int8_one_is_quantized_behind_its_own_batch_norm(tmp_path: Path) -> None:
+    """Folding the BatchNorm of one layer must not move the quantizer of another."""
+    first, last = ([nn.Conv2d(6, 6, 3, padding=1), nn.BatchNorm2d(6), nn.Sigmoid()] for _ in range(2))
+    between = [nn.Conv2d(6, 6, 3, padding=1), nn.BatchNorm2d(6)]
+    layers = [nn.Conv2d(3, 6, 3), *first, *between, *last]
+    example = Example(randomize(nn.Sequential(*layers), 0), torch.randn(8, 3, 10, 10))
+    quantized = quantize(example.model, example.inputs, ["1", "6"])
+    export_onnx(quantized, example.inputs, tmp_path / "m.onnx")
+    with torch.no_grad():
+        want, got = example.model(example.inputs), quantized(example.inputs)
+        assert (got - want).abs().max() <= 0.1 * (want.max() - want.min())
+        assert torch.allclose(deployed(tmp_path / "m.onnx", example.inputs), got, atol=1e-4)
+    assert set(int8_layers(tmp_path / "m.onnx").run) >= {"1", "6"}
+
+
 def test_int8_is_near_the_original() -> None:
     example = residual("A")
     with torch.no_grad():

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils import _pytree as pytree
 
-from automc.graph.ops import Call, Calls, record
+from automc.graph.ops import Call, Calls, Op, record
 from automc.graph.quantizers import Quantizers, find_layers
 from automc.tasks import Inputs, call
 
@@ -76,20 +76,23 @@ class Quantized(nn.Module):
         super().__init__()
         self.model = copy.deepcopy(model).eval()
         shape = tuple(inputs.shape) if torch.is_tensor(inputs) else ()
-        with torch.autocast("cpu", enabled=False):  # casts are no operators of the network
-            ops = record(self.model, inputs)[0]
+        ops = _operators(self.model, inputs)
         found = find_layers(self.model, ops, shape)
         missing = set(layers) - {layer.name for layer in found}
         if missing:
             raise ValueError(f"layer '{min(missing)}' cannot run in int8")
         placement = Quantizers(ops, found).place({layer.name: np.array([layer.name in layers]) for layer in found})
         runs = [layer for layer in found if placement.int8[layer.ops[0], 0]]
-        calls = {index: op.call for index, op in enumerate(ops)} | {len(ops): INPUT}
+        # folding takes operators away, and with them the numbers of calls change
+        folded = {layer.ops[1]: layer.ops[0] for layer in runs if layer.norm is not None}
         for layer in runs:
             if layer.norm is not None:
                 _fold(self.model, layer.name, layer.norm)
-                if layer.ops[-1] == layer.ops[1]:  # what BatchNorm gave the convolution gives now
-                    calls[layer.ops[1]] = ops[layer.ops[0]].call
+        stay = [index for index in range(len(ops)) if index not in folded]
+        now = _operators(self.model, inputs)
+        calls = {index: op.call for index, op in zip(stay, now, strict=True)} | {len(ops): INPUT}
+        calls |= {norm: calls[layer] for norm, layer in folded.items()}
+        for layer in runs:
             _to_integers(self.model.get_submodule(layer.name))
         self.layers = {calls[layer.ops[0]]: layer.name for layer in runs}
         placed = [calls[index] for index in np.flatnonzero(placement.placed[:, 0]).tolist()]
@@ -159,6 +162,11 @@ def quantize(model: nn.Module, inputs: Inputs, layers: Collection[str]) -> Quant
     return quantized
 
 
+def _operators(model: nn.Module, inputs: Inputs) -> list[Op]:
+    with torch.autocast("cpu", enabled=False):  # casts are no operators of the network
+        return record(model, inputs)[0]
+
+
 def _fold(model: nn.Module, name: str, norm: str) -> None:
     layer, batch_norm = model.get_submodule(name), model.get_submodule(norm)
     assert isinstance(layer, nn.Conv2d) and isinstance(batch_norm, nn.BatchNorm2d)
@@ -171,9 +179,7 @@ def _to_integers(layer: nn.Module) -> None:
     weight = layer.weight
     assert isinstance(weight, Tensor)
     scale = weight.flatten(1).abs().amax(1) / _WEIGHT_LEVELS
-    if isinstance(
-        layer.bias, Tensor
-    ):  # the runtime counts it in steps of this scale, in 32 bits: they must not run out
+    if isinstance(layer.bias, Tensor):  # the runtime counts it in steps of this scale: 32 bits must be enough
         scale = torch.maximum(scale, layer.bias.abs() * _FINEST)
     scale[scale == 0] = 1.0
     levels = (weight / scale.reshape(-1, *[1] * (weight.ndim - 1))).round().to(torch.int8)
