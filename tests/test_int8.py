@@ -182,12 +182,8 @@ def test_a_quantizer_gives_the_numbers_of_fake_quantize(dtype: torch.dtype) -> N
         quantizer.settle()
         beyond = 1.5 * torch.cat([x, x + quantizer.scale / 2]).to(dtype)
         want = torch.fake_quantize_per_tensor_affine(beyond.float(), quantizer.scale, quantizer.zero_point, 0, 255)
-        # in the middle between two levels it depends on the last bit which of them is the nearer
-        position = (beyond.float() / quantizer.scale).frac().abs()
-        clear = (position - 0.5).abs() > 1e-3
-        assert clear.float().mean() > 0.9
         with torch.no_grad():
-            assert torch.equal(quantizer(beyond)[clear], want.to(dtype)[clear])
+            assert torch.equal(quantizer(beyond), want.to(dtype))
 
 
 def test_a_layer_that_cannot_run_in_int8_is_refused() -> None:
