@@ -25,6 +25,9 @@ JOBS = {
 }
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[1] not in JOBS:
+        print("skipped: it takes half an hour; say which: python benchmarks/resnet56.py macs OUT, or latency OUT")
+        raise SystemExit(0)
     job, out = sys.argv[1], Path(sys.argv[2])
     config = SearchConfig(task="cifar10", task_args=cifar_arguments("resnet56"), agent="tpe", **JOBS[job])
     result = run_search(config, Path(), out, resume=unfinished(out))
