@@ -192,3 +192,19 @@ def test_budgets_that_exclude_each_other_are_refused_together() -> None:
         Projection(model, [budget])
     with pytest.raises(BudgetError, match=r"latency<=.* and macs<=.* not together"):
         Projection(model, budgets)
+
+
+@settings(max_examples=15)
+@given(networks(), st.integers(0, 2**16))
+def test_bits_are_lowered_only_where_they_may_be(example: Example, seed: int) -> None:
+    model = priced(example)
+    sampled = model.space.sample(np.random.default_rng(seed), 1)[0]
+    index = model.space.canonical(np.where(model.space.is_bits, model.space.full, sampled))
+    for percent in (90, 70, 50):
+        try:
+            projection = Projection(priced(example, SpaceConfig(min_keep=0.01)), [Budget.parse(f"size<={percent}%")])
+        except BudgetError:  # in float it cannot be reached
+            continue
+        limit = projection.limits["size"]
+        projected = Projection(model, [at_most("size", limit)]).project(index, lower_bits=False)
+        assert (projected[model.space.is_bits] == index[model.space.is_bits]).all()

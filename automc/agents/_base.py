@@ -85,11 +85,13 @@ class Agent(ABC):
     Attributes:
         reference: whether it proposes what others are compared with, whatever the budgets; the first promise is not
             its own then.
+        float_only: whether all its policies keep every layer in float.
         proposals: how many proposals it has at most; None for as many as one asks for.
     """
 
     proposals: ClassVar[int | None] = None
     reference: ClassVar[bool] = False
+    float_only: ClassVar[bool] = False
 
     def __init__(self, problem: Problem, seed: int) -> None:
         self.problem, self.seed = problem, seed

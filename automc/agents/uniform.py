@@ -11,6 +11,7 @@ from automc.search_spaces import Policy
 class Uniform(Agent):
     """Proposes one policy: every width scaled down alike until the budgets are kept, all in float."""
 
+    float_only: ClassVar[bool] = True
     proposals: ClassVar[int | None] = 1
 
     def _propose(self, number: int, attempt: int) -> Policy | None:

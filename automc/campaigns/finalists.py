@@ -187,9 +187,8 @@ class Finals:
         except BudgetError:
             return []
         progress.say(f"{agent}: measured over the budget; trying again at {100 * share:.1f}% of it")
-        space = self._search.setup.space
         policies = dict.fromkeys(
-            space.decode(projection.project(space.encode(Policy.from_dict(done.policy)))) for done in field
+            self._search.tightened(Policy.from_dict(done.policy), agent, projection) for done in field
         )
         done = [self._search.evaluate(policy, agent, field[0].number, extra=True) for policy in policies]
         scored = [one for one in done if one.score is not None]

@@ -11,6 +11,7 @@ from automc.campaigns.config import SearchConfig
 from automc.campaigns.journal import Journal
 from automc.campaigns.result import Evaluated, failures
 from automc.campaigns.setup import Setup
+from automc.costs import Projection
 from automc.errors import SearchError, lacking, one_line, users_code
 from automc.evaluation import Evaluation, Evaluator
 from automc.search_spaces import Policy
@@ -116,6 +117,11 @@ class Search:
             progress.say(f"Evaluation {number} of {agent} failed, the search goes on: {problem}")
         self.evaluations.append(done)
         return done
+
+    def tightened(self, policy: Policy, agent: str, projection: Projection) -> Policy:
+        """Returns an agent's policy projected onto tighter budgets, as the agent itself would."""
+        space = self.setup.space
+        return space.decode(projection.project(space.encode(policy), not self._agents[agent].float_only))
 
     def ranked(self, agent: str) -> list[Evaluated]:
         """Returns an agent's distinct policies without the failed, best score first, of equal ones the cheapest."""
