@@ -18,6 +18,7 @@ _RANDOM = 20  # proposals before the first that is learned; Optuna's 10 are few 
 class TPE(Agent):
     """Samples each axis where good policies were found; the uniform policies and random ones come first.
 
+    The random ones are those that `random` proposes with the same seed: the two are compared from the same start.
     It learns from the projected policy, the one that was evaluated, not from the one it sampled before.
     """
 
