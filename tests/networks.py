@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from automc.costs import CostModel
 from automc.errors import TraceError
-from automc.graph import build_graph
+from automc.graph import ModelGraph, build_graph
 from automc.latency_tables import Device, Entry, LatencyTable, Overhead
-from automc.search_spaces import SpaceConfig, build_space
+from automc.search_spaces import Choice, Policy, SpaceConfig, build_space
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Tanh, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Identity)
 
@@ -150,6 +150,28 @@ def networks(draw: st.DrawFn, batch: int = 1, grouped: bool = True) -> Example:
     seed = draw(st.integers(0, 2**16))
     inputs = torch.randn(batch, colours, first, first, generator=torch.Generator().manual_seed(seed))
     return Example(randomize(nn.Sequential(*layers), seed), inputs)
+
+
+def smooth_images(n: int, channels: int = 3, size: int = 16, seed: int = 0) -> Tensor:
+    """Images whose neighbouring pixels are alike, as those of the world are."""
+    coarse = torch.randn(n, channels, size // 4, size // 4, generator=torch.Generator().manual_seed(seed))
+    return nn.functional.interpolate(coarse, size=size, mode="bilinear")
+
+
+def keep(unit: str, channels: int) -> Policy:
+    """The policy that prunes one group."""
+    return Policy({unit: Choice(channels=channels)})
+
+
+def halved(graph: ModelGraph) -> Policy:
+    """The policy that keeps half of every group."""
+    return Policy({group.name: Choice(channels=group.channels // 2) for group in graph.prunable})
+
+
+def everything(graph: ModelGraph) -> Policy:
+    """The policy that leaves a network as it is."""
+    choices = {group.name: Choice(channels=group.channels) for group in graph.prunable}
+    return Policy(choices | {block.name: Choice(keep=True) for block in graph.blocks})
 
 
 def priced(example: Example, config: SpaceConfig | None = None) -> CostModel:

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from automc.costs import Budget, CostModel, Projection
 from automc.errors import TaskError
 from automc.evaluation import Evaluator, Fidelity, Forward, forward
-from automc.evaluation.forward import Kept
+from automc.evaluation.forward import Kept, Precision
 from automc.graph import build_graph
 from automc.search_spaces import Policy, SpaceConfig, build_space
 from automc.tasks import Batch, Split, Task, example
 from automc.tasks.loops import score
 from tests.trained import Blobs, Pairs
 
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 
 
 class Counting(Blobs):
@@ -97,8 +97,8 @@ def policies(subject: Evaluator, n: int, budget: str) -> list[Policy]:
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("task", [Blobs(), Pairs()])
-def test_a_policy_gets_the_same_score_from_any_evaluator(task: Task, precision: str) -> None:
-    fidelity = Fidelity(calibration_images=64, precision=precision)  # type: ignore[arg-type]
+def test_a_policy_gets_the_same_score_from_any_evaluator(task: Task, precision: Precision) -> None:
+    fidelity = Fidelity(calibration_images=64, precision=precision)
     one, other = evaluator(task, fidelity), evaluator(task, fidelity)
     assert one.precision == other.precision == precision
     asked = policies(one, 4, "macs<=60%")
@@ -137,14 +137,14 @@ def test_bfloat16_that_the_network_does_not_run_in_is_refused() -> None:
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_a_network_that_needs_its_inputs_as_they_are_is_evaluated(precision: str) -> None:
-    fidelity = Fidelity(calibration_images=64, precision=precision)  # type: ignore[arg-type]
+def test_a_network_that_needs_its_inputs_as_they_are_is_evaluated(precision: Precision) -> None:
+    fidelity = Fidelity(calibration_images=64, precision=precision)
     subject = evaluator(Views(), fidelity)
     assert [subject.evaluate(policy).score for policy in policies(subject, 2, "macs<=80%")]
 
 
 def test_bfloat16_ranks_policies_as_float32_does() -> None:
-    subjects = [evaluator(Blobs(), Fidelity(precision=precision)) for precision in PRECISIONS]  # type: ignore[arg-type]
+    subjects = [evaluator(Blobs(), Fidelity(precision=precision)) for precision in PRECISIONS]
     asked = [policy for budget in (10, 20, 30, 50) for policy in policies(subjects[0], 6, f"macs<={budget}%")]
     exact, rounded = ([subject.evaluate(policy).score for policy in asked] for subject in subjects)
     assert max(exact) - min(exact) > 0.2
@@ -169,7 +169,8 @@ def test_no_more_is_kept_than_the_limit(limit: int, reads: int) -> None:
     for batches in passes:
         assert len(batches) == len(expected)
         for (inputs, targets), (images, labels) in zip(batches, expected, strict=True):
-            assert torch.equal(inputs, images)  # type: ignore[arg-type]
+            assert isinstance(inputs, Tensor) and isinstance(images, Tensor)
+            assert torch.equal(inputs, images)
             assert torch.equal(targets, labels)
 
 

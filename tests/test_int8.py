@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from automc.compression import compress, magnitudes, quantize
-from automc.compression.int8 import Quantizer
+from automc.compression.int8 import Quantized, Quantizer
 from automc.costs import CostModel
 from automc.graph import build_graph
 from automc.latency_tables import Device
@@ -41,7 +41,7 @@ def residual(option: str) -> Example:
     return Example(model, torch.randn(16, 3, 16, 16, generator=torch.Generator().manual_seed(0)))
 
 
-def all_int8(example: Example) -> nn.Module:
+def all_int8(example: Example) -> Quantized:
     layers = [layer.name for layer in build_graph(*example).layers]
     assert layers
     return quantize(example.model, example.inputs, layers)
@@ -145,7 +145,7 @@ def test_the_original_is_not_touched() -> None:
 def test_a_quantized_network_survives_its_state() -> None:
     example = residual("A")
     quantized = all_int8(example)
-    other = quantize(example.model, example.inputs[:1], quantized.layers.values())  # type: ignore[union-attr, operator]
+    other = quantize(example.model, example.inputs[:1], quantized.layers.values())
     with torch.no_grad():
         assert not torch.equal(other(example.inputs), quantized(example.inputs))
         other.load_state_dict(quantized.state_dict())
@@ -166,7 +166,7 @@ def test_a_program_has_fake_quantize_and_the_same_numbers_for_any_batch(tmp_path
     export_program(quantized, example.inputs, tmp_path / "m.pt2")
     program = torch.export.load(tmp_path / "m.pt2")
     kinds = Counter(str(node.target) for node in program.graph.nodes)
-    assert kinds["aten.fake_quantize_per_tensor_affine.tensor_qparams"] == len(quantized.quantizers)  # type: ignore[arg-type]
+    assert kinds["aten.fake_quantize_per_tensor_affine.tensor_qparams"] == len(quantized.quantizers)
     with torch.no_grad():
         assert torch.allclose(program.module()(example.inputs[:5]), quantized(example.inputs[:5]), atol=1e-5)
 

@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 
 from automc.errors import TableError
-from automc.latency_tables.micro_graph import BINARY, MicroGraph, conv_attributes, input_shapes, pool_attributes
+from automc.latency_tables.micro_graph import (
+    BINARY,
+    MicroGraph,
+    conv_attributes,
+    input_shapes,
+    pool_attributes,
+    producer,
+    slice_bounds,
+)
 from automc.latency_tables.micro_int8 import int8_branch, int8_link, is_int8
 from automc.latency_tables.signature import INT8, Signature
 
@@ -57,7 +65,7 @@ def side_by_side(signatures: Sequence[Signature]) -> bytes:
             outputs.append(int8_branch(graph, f"k{index}", signature))
             continue
         sources = [
-            _producer(graph, f"k{index}.src{number}", shape, _joins_convolutions(signature))
+            producer(graph, f"k{index}.src{number}", shape, _joins_convolutions(signature))
             for number, shape in enumerate(input_shapes(signature))
         ]
         result = _branch(graph, f"k{index}.op", signature, sources)
@@ -70,16 +78,6 @@ def _joins_convolutions(signature: Signature) -> bool:
     """Says whether the runtime would fuse the operator into a convolution before it."""
     first = signature.op.split("+")[0]
     return first in BINARY or first in _UNARY or first in _COMPOSED or first == "batch_norm"
-
-
-def _producer(graph: MicroGraph, name: str, shape: tuple[int, ...], apart: bool) -> str:
-    if len(shape) == 4:
-        narrow = (shape[0], 1, *shape[2:])
-        weight = graph.weight(name + ".w", shape[1], 1, 1, 1)
-        tensor = graph.node("Conv", [graph.input(name + ".x", narrow), weight], name, kernel_shape=[1, 1])
-        # pooling single pixels changes nothing, keeps the layout, and is never fused
-        return graph.node("MaxPool", [tensor], name + ".apart", kernel_shape=[1, 1]) if apart else tensor
-    return graph.node("Neg", [graph.input(name + ".x", shape)], name)
 
 
 def _branch(graph: MicroGraph, name: str, signature: Signature, sources: list[str]) -> str:
@@ -162,10 +160,7 @@ def _cat(graph: MicroGraph, name: str, signature: Signature, sources: list[str])
 
 
 def _slice(graph: MicroGraph, name: str, signature: Signature, sources: list[str]) -> str:
-    start, end, step = signature.get("window")
-    values = {"starts": start, "ends": end, "axes": signature.get("axis")[0], "steps": step}
-    bounds = [graph.weight(f"{name}.{key}", values=np.array([v], dtype=np.int64)) for key, v in values.items()]
-    return graph.node("Slice", [sources[0], *bounds], name)
+    return graph.node("Slice", [sources[0], *slice_bounds(graph, name, signature)], name)
 
 
 def _pad(graph: MicroGraph, name: str, signature: Signature, sources: list[str]) -> str:

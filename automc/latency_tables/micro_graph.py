@@ -104,3 +104,21 @@ def pool_attributes(signature: Signature) -> dict[str, Any]:
         "pads": signature.get("p") * 2,
         "ceil_mode": signature.get("c")[0],
     }
+
+
+def producer(graph: MicroGraph, name: str, shape: tuple[int, ...], apart: bool = False) -> str:
+    """Adds something cheap that gives this shape in the convolutions' layout; ``apart`` lets nothing fuse with it."""
+    if len(shape) == 4:
+        narrow = (shape[0], 1, *shape[2:])
+        weight = graph.weight(name + ".w", shape[1], 1, 1, 1)
+        tensor = graph.node("Conv", [graph.input(name + ".x", narrow), weight], name, kernel_shape=[1, 1])
+        # pooling single pixels changes nothing, keeps the layout, and is never fused
+        return graph.node("MaxPool", [tensor], name + ".apart", kernel_shape=[1, 1]) if apart else tensor
+    return graph.node("Neg", [graph.input(name + ".x", shape)], name)
+
+
+def slice_bounds(graph: MicroGraph, name: str, signature: Signature) -> list[str]:
+    """Adds the constants that a slice takes beside its input."""
+    start, end, step = signature.get("window")
+    values = {"starts": start, "ends": end, "axes": signature.get("axis")[0], "steps": step}
+    return [graph.weight(f"{name}.{key}", values=np.array([v], dtype=np.int64)) for key, v in values.items()]

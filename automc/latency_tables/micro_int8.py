@@ -11,7 +11,14 @@ from dataclasses import replace
 import numpy as np
 
 from automc.errors import TableError
-from automc.latency_tables.micro_graph import MicroGraph, conv_attributes, input_shapes, pool_attributes
+from automc.latency_tables.micro_graph import (
+    MicroGraph,
+    conv_attributes,
+    input_shapes,
+    pool_attributes,
+    producer,
+    slice_bounds,
+)
 from automc.latency_tables.signature import DEQUANTIZE, INT8, QUANTIZE, Signature
 
 _SCALE = 1 / 32
@@ -31,7 +38,7 @@ def int8_branch(graph: MicroGraph, name: str, signature: Signature) -> str:
     """
     if signature.op == QUANTIZE:
         shape = (*signature.get("before"), *signature.channels, *signature.get("after"))
-        tensor = _quantized(graph, f"{name}.op", _float_source(graph, f"{name}.src", shape))
+        tensor = _quantized(graph, f"{name}.op", producer(graph, f"{name}.src", shape))
         return _weighted(graph, f"{name}.end", tensor, shape)
     if signature.op == DEQUANTIZE:
         shape = (*signature.get("before"), *signature.channels, *signature.get("after"))
@@ -53,10 +60,7 @@ def int8_branch(graph: MicroGraph, name: str, signature: Signature) -> str:
         tensor = graph.node("MaxPool", sources, made, **pool_attributes(plain))
         outputs = plain.channels[0]
     else:
-        start, end, step = plain.get("window")
-        bounds = {"starts": start, "ends": end, "axes": plain.get("axis")[0], "steps": step}
-        extra = [graph.weight(f"{made}.{key}", values=np.array([v], dtype=np.int64)) for key, v in bounds.items()]
-        tensor = graph.node("Slice", [sources[0], *extra], made)
+        tensor = graph.node("Slice", [sources[0], *slice_bounds(graph, made, plain)], made)
         outputs = plain.channels[0]
     flat = len(shapes[0]) == 2
     return _weighted(
@@ -121,13 +125,6 @@ def _small(graph: MicroGraph, name: str, tensor: str, inputs: int, outputs: int,
         )
     bias = graph.weight(f"{name}.b", outputs)
     return graph.node("Gemm", [tensor, _weights(graph, f"{name}.w", outputs, inputs), bias], name, transB=1)
-
-
-def _float_source(graph: MicroGraph, name: str, shape: tuple[int, ...]) -> str:
-    if len(shape) != 4:
-        return graph.node("Neg", [graph.input(f"{name}.x", shape)], name)
-    tensor = graph.input(f"{name}.x", (shape[0], 1, *shape[2:]))
-    return graph.node("Conv", [tensor, graph.weight(f"{name}.w", shape[1], 1, 1, 1)], name, kernel_shape=[1, 1])
 
 
 def _float_end(graph: MicroGraph, name: str, tensor: str, shape: tuple[int, ...]) -> str:

@@ -14,7 +14,6 @@ from automc import files
 from automc.errors import RecipeError
 from automc.latency_tables import Device
 from automc.search_spaces import Policy
-from automc.search_spaces.policy import INT8_BITS
 
 VERSION = 1
 
@@ -127,10 +126,8 @@ class Recipe(_Strict):
     def int8(self) -> list[str]:
         """Names of the layers that run in int8."""
         gone = tuple(f"{block}." for block in self.dropped)
-        bits = {
-            unit: (choice.get("weight_bits"), choice.get("activation_bits")) for unit, choice in self.policy.items()
-        }
-        return [unit for unit, pair in bits.items() if pair == INT8_BITS and not unit.startswith(gone)]
+        choices = Policy.from_dict(self.policy).items()
+        return [unit for unit, choice in choices if choice.precision == "int8" and not unit.startswith(gone)]
 
 
 def load_recipe(path: Path) -> Recipe:
