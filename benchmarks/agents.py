@@ -41,7 +41,7 @@ if __name__ == "__main__":
                     agent.learn(policy, done.score)
                     best = done if best is None or done.score > best.score else best
                 assert best is not None  # each proposes something in this space
-                found[name].append((best.score, score(evaluator.build(best.policy).model, task, "test")))
+                found[name].append((best.score, score(evaluator.compressor.build(best.policy).model, task, "test")))
         answer[budget] = {
             name: {
                 "search, median": round(float(np.median([s for s, _ in pairs])), 4),

@@ -14,6 +14,7 @@ from automc.latency_tables import Device, time_models
 from automc.recipes import export_onnx
 from automc.recipes.deployed import deployed_outputs, feeds
 from automc.recipes.onnx_file import int8_layers
+from automc.search_spaces.policy import INT8_BITS
 from automc.tasks import example
 from automc.tasks.loops import predict
 
@@ -24,7 +25,7 @@ if __name__ == "__main__":
     task, device = cifar_task(NETWORK), Device.local()
     model, one = task.model(), example(task)
     layers = [layer.name for layer in build_graph(model, one).layers]
-    quantized = quantize(model, example(task, CALIBRATION), layers)
+    quantized = quantize(model, example(task, CALIBRATION), dict.fromkeys(layers, INT8_BITS))
     outputs, labels = predict(quantized, task.batches("test"))
     original, _ = predict(model, task.batches("test"))
     batches = [inputs for inputs, _ in task.batches("test")]

@@ -51,7 +51,7 @@ if __name__ == "__main__":
             for number, index in enumerate(indices):
                 files.append(Path(folder) / f"{number}.onnx")
                 made = compress(model, graph, space.decode(index), scores)
-                export_onnx(quantize(made.model, inputs, made.int8) if made.int8 else made.model, inputs[:1], files[-1])
+                export_onnx(quantize(made.model, inputs, made.bits) if made.bits else made.model, inputs[:1], files[-1])
             # one after the other: a machine that others share changes its speed within minutes
             table = measure_table(device, CostModel(graph, space).all_signatures())
             timings = time_models(device, files, [feeds(inputs[:1])] * len(files))

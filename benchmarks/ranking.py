@@ -33,7 +33,7 @@ if __name__ == "__main__":
         for percent in np.linspace(50, 80, POLICIES):
             projection = Projection(costs, [Budget.parse(f"macs<={percent:.2f}%")])
             index = projection.project(np.maximum(*costs.space.sample(generator, 2)))
-            built = evaluator.build(costs.space.decode(index)).model
+            built = evaluator.compressor.build(costs.space.decode(index)).model
             search.append(evaluator.score(built))
             test.append(score(built, task, "test"))
             prices = costs.prices(np.stack([index, costs.space.full]))["macs"]

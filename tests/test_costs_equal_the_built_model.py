@@ -33,7 +33,7 @@ def counted(model: nn.Module, inputs: Tensor) -> Cost:
 def built_from(example: Example, model: CostModel, policy: Policy) -> nn.Module:
     """The network of a policy, quantizers included."""
     compressed = compress(example.model, model.graph, policy, magnitudes(example.model, model.graph))
-    return quantize(compressed.model, example.inputs, compressed.int8) if compressed.int8 else compressed.model
+    return quantize(compressed.model, example.inputs, compressed.bits) if compressed.bits else compressed.model
 
 
 def sampled(space: SearchSpace, seed: int, n: int = 1) -> np.ndarray:
@@ -64,7 +64,7 @@ def test_cost_follows_dropped_blocks_and_widths_together(kept: tuple[int, ...]) 
     policy = model.space.decode(index)
     built = compress(example.model, model.graph, policy, magnitudes(example.model, model.graph))
     assert len(built.dropped) == kept.count(0)
-    assert built.kept and built.int8
+    assert built.kept and built.bits
     assert model.cost(policy) == counted(built_from(example, model, policy), example.inputs)
 
 

@@ -103,7 +103,7 @@ def test_a_policy_gets_the_same_score_from_any_evaluator(task: Task, precision: 
     assert one.precision == other.precision == precision
     asked = policies(one, 4, "macs<=60%")
     first = [one.evaluate(policy).score for policy in asked]
-    again = [one.score(one.build(policy).model) for policy in asked]
+    again = [one.score(one.compressor.build(policy).model) for policy in asked]
     # in another order, and after other work
     fresh = [other.evaluate(policy).score for policy in reversed(asked)][::-1]
     assert first == again == fresh

@@ -24,6 +24,7 @@ from automc.recipes.deployed import deployed_outputs
 from automc.recipes.export import export_onnx, export_program
 from automc.recipes.onnx_file import int8_layers
 from automc.search_spaces import Policy, SpaceConfig
+from automc.search_spaces.policy import INT8_BITS
 from tests.networks import Example, networks, priced, randomize, state_of
 
 # an export takes a second: few examples, and none spent on shrinking
@@ -44,12 +45,12 @@ def residual(option: str) -> Example:
 def all_int8(example: Example) -> Quantized:
     layers = [layer.name for layer in build_graph(*example).layers]
     assert layers
-    return quantize(example.model, example.inputs, layers)
+    return quantize(example.model, example.inputs, dict.fromkeys(layers, INT8_BITS))
 
 
 def build(example: Example, model: CostModel, policy: Policy) -> nn.Module:
     compressed = compress(example.model, model.graph, policy, magnitudes(example.model, model.graph))
-    return quantize(compressed.model, example.inputs, compressed.int8) if compressed.int8 else compressed.model
+    return quantize(compressed.model, example.inputs, compressed.bits) if compressed.bits else compressed.model
 
 
 def deployed(path: Path, inputs: Tensor) -> Tensor:
@@ -119,7 +120,7 @@ def test_a_float_layer_before_an_int8_one_is_quantized_behind_its_own_batch_norm
     between = [nn.Conv2d(6, 6, 3, padding=1), nn.BatchNorm2d(6)]
     layers = [nn.Conv2d(3, 6, 3), *first, *between, *last]
     example = Example(randomize(nn.Sequential(*layers), 0), torch.randn(8, 3, 10, 10))
-    quantized = quantize(example.model, example.inputs, ["1", "6"])
+    quantized = quantize(example.model, example.inputs, dict.fromkeys(["1", "6"], INT8_BITS))
     export_onnx(quantized, example.inputs, tmp_path / "m.onnx")
     with torch.no_grad():
         want, got = example.model(example.inputs), quantized(example.inputs)
@@ -145,7 +146,7 @@ def test_the_original_is_not_touched() -> None:
 def test_a_quantized_network_survives_its_state() -> None:
     example = residual("A")
     quantized = all_int8(example)
-    other = quantize(example.model, example.inputs[:1], quantized.layers.values())
+    other = quantize(example.model, example.inputs[:1], dict.fromkeys(quantized.layers.values(), INT8_BITS))
     with torch.no_grad():
         assert not torch.equal(other(example.inputs), quantized(example.inputs))
         other.load_state_dict(quantized.state_dict())
@@ -189,4 +190,4 @@ def test_a_quantizer_gives_the_numbers_of_fake_quantize(dtype: torch.dtype) -> N
 def test_a_layer_that_cannot_run_in_int8_is_refused() -> None:
     example = residual("A")
     with pytest.raises(ValueError, match=r"layer 'layer1\.0' cannot run in int8"):
-        quantize(example.model, example.inputs, ["layer1.0"])
+        quantize(example.model, example.inputs, {"layer1.0": INT8_BITS})

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from automc import files
 from automc.agents import AGENTS
+from automc.compression import Methods
 from automc.costs import Budget
 from automc.errors import AutoMCError, ConfigError, nearest
 from automc.evaluation import Fidelity
@@ -52,6 +53,7 @@ class SearchConfig(BaseModel):
         evaluations: policies that the agent may try; each control gets as many, or its only one.
         space: the name of a preset, or its keys.
         fidelity: how much each evaluation looks at.
+        methods: how a policy is applied: which channels stay, recovery, quantization.
         device: how this machine runs the model.
         latency_table: a table to use as it is; by default the user's own for this device, measured where needed.
         finalists: best policies that are exported and measured before one is chosen.
@@ -68,6 +70,7 @@ class SearchConfig(BaseModel):
     evaluations: int = Field(default=40, ge=1)
     space: SpaceConfig = Field(default_factory=lambda: load_preset("all"))
     fidelity: Fidelity = Field(default_factory=Fidelity)
+    methods: Methods = Field(default_factory=Methods)
     device: DeviceConfig = Field(default_factory=DeviceConfig)
     latency_table: Path | None = None
     finalists: int = Field(default=5, ge=1)

@@ -212,7 +212,7 @@ class Finals:
             return policy in self._exported
         file = self._folder / f"finalist{len(self._exported)}.onnx"
         try:
-            compressed = self._search.evaluator.build(policy)
+            compressed = self._search.evaluator.compressor.build(policy)
             export_onnx(compressed.model, self._inputs, file)
         except Exception as error:
             if lacking(error):

@@ -40,7 +40,9 @@ class Search:
         subject = setup.subject
         # a task that cannot score its own network is found out now, not by evaluations that all fail
         with users_code("the task cannot score its own network on search images"):
-            self.evaluator = Evaluator(subject.task, subject.model, subject.graph, config.fidelity, config.seed)
+            self.evaluator = Evaluator(
+                subject.task, subject.model, subject.graph, config.fidelity, config.methods, config.seed
+            )
             self.original_score = self.evaluator.score(subject.model)
         self.problem = Problem(setup.space, setup.projection, subject.task.higher_is_better)
         self.evaluations: list[Evaluated] = []

@@ -59,7 +59,7 @@ def fine_tune(search: Search, finals: Finals, chosen: Chosen, staging: Path, che
 
 def _tuned(search: Search, policy: Policy, file: Path, checkpoints: Path, description: str) -> TunedNetwork:
     subject, config = search.setup.subject, search.config
-    start = search.evaluator.prune(policy)
+    start = search.evaluator.compressor.prune(policy)
     with users_code(f"{description} failed; mend the task, then go on with --resume"):
         trained = train(
             start.model,
@@ -71,7 +71,7 @@ def _tuned(search: Search, policy: Policy, file: Path, checkpoints: Path, descri
             checkpoint=checkpoints / _digest(search, policy) / "training.pt",
             bfloat16=search.evaluator.precision == "bfloat16",
         )
-    compressed = search.evaluator.quantize(start)
+    compressed = search.evaluator.compressor.quantize(start)
     export_onnx(compressed.model, subject.inputs, file)
     return TunedNetwork(compressed, file, search.evaluator.score(compressed.model), trained)
 

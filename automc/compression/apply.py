@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -25,13 +25,14 @@ class Compressed:
         model: the network, physically smaller, in evaluation mode.
         kept: for each pruned group, the channels of the original that stay, ascending.
         dropped: names of the blocks that went.
-        int8: names of the layers that are to run in int8; `compress` leaves them in float, see `quantize`.
+        bits: (weight bits, activation bits) of the layers that are not to stay in float; `compress` leaves them so,
+            see `quantize`.
     """
 
     model: nn.Module
     kept: Mapping[str, tuple[int, ...]]
     dropped: tuple[str, ...]
-    int8: tuple[str, ...] = ()
+    bits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def compress(model: nn.Module, graph: ModelGraph, policy: Policy, scores: Mapping[str, Tensor]) -> Compressed:
@@ -49,7 +50,7 @@ def compress(model: nn.Module, graph: ModelGraph, policy: Policy, scores: Mappin
     groups = {group.name: group for group in graph.prunable}
     blocks = {block.name for block in graph.blocks}
     layers = {layer.name for layer in graph.layers}
-    kept, dropped, int8 = {}, [], []
+    kept, dropped, fewer = {}, [], {}
     for unit, choice in policy.items():
         if choice.keep is not None and unit not in blocks:
             raise ConfigError(f"the policy drops '{unit}', which is no droppable block of this model")
@@ -59,7 +60,7 @@ def compress(model: nn.Module, graph: ModelGraph, policy: Policy, scores: Mappin
         if bits == INT8_BITS:
             if unit not in layers:
                 raise ConfigError(f"the policy asks for int8 in '{unit}', which is no layer that can run in it")
-            int8.append(unit)
+            fewer[unit] = bits
         elif bits != (FLOAT_BITS, FLOAT_BITS):
             raise ConfigError(f"the policy gives '{unit}' {bits[0]} and {bits[1]} bits; known are 8 and 8, or float")
         if choice.channels is None:
@@ -71,7 +72,8 @@ def compress(model: nn.Module, graph: ModelGraph, policy: Policy, scores: Mappin
         if choice.channels < groups[unit].channels:
             best = torch.argsort(scores[unit], descending=True, stable=True)[: choice.channels]
             kept[unit] = tuple(sorted(best.tolist()))
-    stay = tuple(unit for unit in int8 if not any(unit.startswith(f"{block}.") for block in dropped))
+    gone = tuple(f"{block}." for block in dropped)
+    stay = {unit: bits for unit, bits in fewer.items() if not unit.startswith(gone)}
     return Compressed(rebuild(model, graph.groups, kept, dropped), kept, tuple(dropped), stay)
 
 

@@ -8,7 +8,7 @@ Runtime's CPU kernels take. In PyTorch they are `fake_quantize` operators: the s
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -146,18 +146,18 @@ class Quantized(nn.Module):
         return self.quantizers[self._names[made]](result) if made in self._names else result
 
 
-def quantize(model: nn.Module, inputs: Inputs, layers: Collection[str]) -> Quantized:
-    """Returns the network with these layers in int8.
+def quantize(model: nn.Module, inputs: Inputs, bits: Mapping[str, tuple[int, int]]) -> Quantized:
+    """Returns the network with some layers in fewer bits.
 
     Args:
         model: the network in float; it is not changed.
         inputs: calibration inputs: the range of every tensor is that which they give.
-        layers: names of the layers.
+        bits: (weight bits, activation bits) of these layers; 8 and 8 is all there is.
 
     Raises:
         ValueError: a layer cannot run in int8.
     """
-    quantized = Quantized(model, pytree.tree_map(lambda tensor: tensor[:1], inputs), layers)
+    quantized = Quantized(model, pytree.tree_map(lambda tensor: tensor[:1], inputs), list(bits))
     quantized.calibrate(inputs)
     return quantized
 

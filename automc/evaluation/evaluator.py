@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from automc.compression import Compressed, LeastSquares, compress, magnitudes, quantize
+from automc.compression import Calibration, Compressor, Methods
 from automc.errors import TaskError
 from automc.evaluation.forward import Forward, Kept
 from automc.graph import ModelGraph
 from automc.search_spaces import Policy
-from automc.tasks import Task, example
+from automc.tasks import Task, examples
 from automc.tasks.loops import as_float32, predict
 
 
@@ -60,6 +60,7 @@ class Evaluator:
         model: the original network.
         graph: its graph.
         fidelity: how much to look at.
+        methods: how a policy is applied.
         seed: seeds the choice of calibration images and positions.
 
     Raises:
@@ -67,36 +68,21 @@ class Evaluator:
     """
 
     def __init__(
-        self, task: Task, model: nn.Module, graph: ModelGraph, fidelity: Fidelity | None = None, seed: int = 0
+        self,
+        task: Task,
+        model: nn.Module,
+        graph: ModelGraph,
+        fidelity: Fidelity | None = None,
+        methods: Methods | None = None,
+        seed: int = 0,
     ) -> None:
         self.task, self.model, self.graph = task, model, graph
         self.fidelity = fidelity or Fidelity()
-        self._scores = magnitudes(model, graph)
         self._forward = Forward(task, model, self.fidelity.precision)
         self.precision = self._forward.precision
         self._search = Kept(task, "search", self.fidelity.search_images, self._forward)
-        self._calibration = self._forward.prepare(example(task, self.fidelity.calibration_images))
-        self._recovery = LeastSquares(model, graph, self._calibration, seed)
+        self.compressor = Compressor(model, graph, self._calibration(seed), methods)
         self._known: dict[Policy, Evaluation] = {}
-
-    def build(self, policy: Policy) -> Compressed:
-        """Returns the compressed and recovered network of a policy, with quantizers where it asks for int8."""
-        return self.quantize(self.prune(policy))
-
-    def prune(self, policy: Policy) -> Compressed:
-        """Returns the compressed and recovered network of a policy, all of it still in float."""
-        compressed = compress(self.model, self.graph, policy, self._scores)
-        if compressed.kept or compressed.dropped:
-            with self._forward.context():
-                self._recovery.refit(compressed)
-        return compressed
-
-    def quantize(self, compressed: Compressed) -> Compressed:
-        """Puts quantizers where a policy asked for int8; the network may have been trained since it was pruned."""
-        if not compressed.int8:
-            return compressed
-        with self._forward.context():
-            return replace(compressed, model=quantize(compressed.model, self._calibration, compressed.int8))
 
     def evaluate(self, policy: Policy) -> Evaluation:
         """Scores a policy on search images; a policy seen before is not evaluated again.
@@ -107,7 +93,7 @@ class Evaluator:
         """
         if policy not in self._known:
             start = time.perf_counter()
-            value = self.score(self.build(policy).model)
+            value = self.score(self.compressor.build(policy).model)
             self._known[policy] = Evaluation(policy, value, time.perf_counter() - start)
         return self._known[policy]
 
@@ -124,3 +110,7 @@ class Evaluator:
         if not math.isfinite(value):
             raise TaskError(f"the task's score of a network is {value}; a score must be a finite number")
         return value
+
+    def _calibration(self, seed: int) -> Calibration:
+        inputs, targets = examples(self.task, self.fidelity.calibration_images)
+        return Calibration(self._forward.prepare(inputs), targets, self.task.loss, self._forward.context, seed)

@@ -126,5 +126,10 @@ def concatenate(batches: Sequence[Any]) -> Any:
 
 def example(task: Task, n: int = 1, split: Split = "train") -> Inputs:
     """Returns the inputs of the first ``n`` examples of a split."""
-    inputs = concatenate([inputs for inputs, _ in task.batches(split, n)])
-    return pytree.tree_map(lambda tensor: tensor[:n], inputs)
+    return examples(task, n, split)[0]
+
+
+def examples(task: Task, n: int, split: Split = "train") -> Batch:
+    """Returns the first ``n`` examples of a split, inputs and targets, in one batch."""
+    both = tuple(concatenate(parts) for parts in zip(*task.batches(split, n), strict=True))
+    return pytree.tree_map_only(Tensor, lambda tensor: tensor[:n], both)

@@ -1,0 +1,58 @@
+"""One call from a policy to the network that it describes: pruned, recovered and quantized."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import nn
+
+from automc.compression.apply import Compressed, compress
+from automc.compression.calibration import Calibration
+from automc.compression.int8 import quantize
+from automc.compression.least_squares import LeastSquares
+from automc.compression.magnitude import magnitudes
+from automc.compression.methods import Methods
+from automc.graph import ModelGraph
+from automc.search_spaces import Policy
+
+
+class Compressor:
+    """Compresses one network, always in the same way.
+
+    Args:
+        model: the original; it is not changed.
+        graph: its graph.
+        calibration: what may be looked at.
+        methods: how it is done.
+    """
+
+    def __init__(
+        self, model: nn.Module, graph: ModelGraph, calibration: Calibration, methods: Methods | None = None
+    ) -> None:
+        self._model, self._graph, self._calibration = model, graph, calibration
+        self.methods = methods or Methods()
+        self._scores = magnitudes(model, graph)
+        self._recovery = LeastSquares(model, graph, calibration.inputs, calibration.seed)
+
+    def build(self, policy: Policy) -> Compressed:
+        """Returns the compressed and recovered network of a policy, with quantizers where it asks for fewer bits.
+
+        Raises:
+            ConfigError: the policy asks for what this network does not have.
+        """
+        return self.quantize(self.prune(policy))
+
+    def prune(self, policy: Policy) -> Compressed:
+        """Returns the compressed and recovered network of a policy, all of it still in float."""
+        compressed = compress(self._model, self._graph, policy, self._scores)
+        if compressed.kept or compressed.dropped:
+            with self._calibration.context():
+                self._recovery.refit(compressed)
+        return compressed
+
+    def quantize(self, compressed: Compressed) -> Compressed:
+        """Puts quantizers where a policy asked for fewer bits; the network may have been trained since `prune`."""
+        if not compressed.bits:
+            return compressed
+        with self._calibration.context():
+            return replace(compressed, model=quantize(compressed.model, self._calibration.inputs, compressed.bits))
