@@ -9,7 +9,6 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-
 _TEN: dict[str, Any] = {"num_labels": 10}  # transformers takes it, and declares it nowhere
 
 
