@@ -14,12 +14,13 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from automc import progress
-from automc.errors import TraceError
+from automc.errors import TraceError, one_line
 from automc.graph.blocks import Block, find_blocks
-from automc.graph.groups import Group, find_groups, first_line
+from automc.graph.groups import Group
 from automc.graph.ops import Op, record
 from automc.graph.probe import Probe, probe
 from automc.graph.quantizers import Layer, find_layers
+from automc.graph.units import find_groups
 from automc.tasks import Inputs
 
 
@@ -88,9 +89,7 @@ class ModelGraph:
     def inside(self, block: Block) -> list[Group]:
         """Returns the groups that lie wholly inside a block and go when it goes."""
         return [
-            group
-            for group in self.groups
-            if all(member.module.startswith(block.name + ".") for member in group.members)
+            group for group in self.groups if all(member.name.startswith(block.name + ".") for member in group.members)
         ]
 
 
@@ -109,10 +108,10 @@ def build_graph(model: nn.Module, inputs: Inputs, limit_s: float = 120.0) -> Mod
     try:
         ops, outputs = record(model, inputs)
     except Exception as error:
-        raise TraceError(f"the model does not run on its task's inputs: {first_line(error)}") from error
+        raise TraceError(f"the model does not run on its task's inputs: {one_line(error, 160)}") from error
     if not any(torch.is_tensor(leaf) for leaf in pytree.tree_leaves(outputs)):
         raise TraceError("the model returns no tensor")
-    found = find_groups(model, inputs)
+    found = find_groups(model, inputs, ops)
     dims = _dims(ops, model)
     shape = tuple(inputs.shape) if torch.is_tensor(inputs) else ()
     groups, slopes = [], []

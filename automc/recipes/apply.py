@@ -12,7 +12,7 @@ from torch import nn
 from automc import files
 from automc.compression import Quantized, rebuild
 from automc.errors import RecipeError
-from automc.graph.groups import find_groups
+from automc.graph.units import find_groups
 from automc.recipes.recipe import Recipe, Weights, weights_digest
 from automc.tasks import Task, example, load_task
 
