@@ -1,4 +1,4 @@
-"""Attention in recorded operators: which layers make its heads, which read them, and where in their channels each is."""
+"""Attention in recorded operators: which layers make its heads, which read them, and how they lie in channels."""
 
 from __future__ import annotations
 
@@ -92,10 +92,8 @@ def _downstream(ops: Sequence[Op], users: Mapping[int, list[int]], starts: Seque
 
 def _splits(ops: Sequence[Op], users: Mapping[int, list[int]], layer: int) -> Iterator[tuple[int, tuple[int, ...]]]:
     """Yields the views that split a layer's channels, and the sizes of all parts, those of earlier cuts first."""
-    shape = ops[layer].output
-    stack: list[tuple[int, int, tuple[int, ...]]] = [
-        (layer, 1 if ops[layer].kind == "convolution" else len(shape) - 1, ())
-    ]
+    dim = 1 if ops[layer].kind == "convolution" else len(ops[layer].output) - 1
+    stack: list[tuple[int, int, tuple[int, ...]]] = [(layer, dim, ())]
     seen: set[int] = set()
     while stack:
         index, dim, cut = stack.pop()

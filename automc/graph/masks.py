@@ -1,7 +1,7 @@
 """Networks in which some channels are zero wherever they are made: what removing them is compared with.
 
 A norm over channels computes other statistics once some are gone, and zeroing does not show that. So in such a
-network it computes on the channels that stay, and zeros take the place of the others.
+network it computes on the channels that stay, and zeros take the place of the others. A head is zero where it is read, too.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ def zero_channels(model: nn.Module, group: Group, channels: Iterable[int]) -> No
     for member in group.members:
         module = modules[member.module]
         if member.role != "out":
+            if group.unit == "heads":  # whose values may be those of other heads too
+                module.weight.data.index_fill_(1, torch.tensor(member.of(channels)), 0)  # type: ignore[union-attr,operator]
             continue
         if _is_norm(module, member):
             norms.setdefault(member.module, []).append(member)
@@ -85,7 +87,7 @@ class _Masked(nn.Module):
 
 
 def _is_norm(module: nn.Module, member: Member) -> bool:
-    """Says whether a module may mix its channels in statistics: a norm, or an unknown one that holds nothing but these."""
+    """Says whether a module may mix its channels in statistics: a norm, or an unknown one without modules in it."""
     if isinstance(module, nn.LayerNorm | nn.GroupNorm):
         return True
     return member.tensor is not None and not any(True for _ in module.children())

@@ -20,6 +20,7 @@ from automc.errors import one_line
 from automc.graph.groups import Group, remove_channels
 from automc.graph.masks import NotEquivariantError, zero_channels
 from automc.graph.ops import Op, record
+from automc.graph.watch import Watch
 from automc.tasks import Inputs, call
 
 TOLERANCE = 1e-5
@@ -44,7 +45,7 @@ class Probe:
 
 
 @torch.no_grad()
-def probe(model: nn.Module, inputs: Inputs, outputs: Any, group: Group) -> Probe:
+def probe(model: nn.Module, inputs: Inputs, outputs: Any, group: Group, watch: Watch) -> Probe:
     """Removes half of a group's channels and compares with zeroing them.
 
     Args:
@@ -52,6 +53,7 @@ def probe(model: nn.Module, inputs: Inputs, outputs: Any, group: Group) -> Probe
         inputs: example inputs.
         outputs: what the network returns for them.
         group: the group to try.
+        watch: follows the network, and so knows where a copy of it failed.
     """
     if group.frozen:
         return Probe(group.frozen)
@@ -66,7 +68,8 @@ def probe(model: nn.Module, inputs: Inputs, outputs: Any, group: Group) -> Probe
         ops, after = record(pruned, inputs)
         zero_channels(zeroed, group, removed)
     except Exception as error:
-        return Probe(f"the network does not run without some of its channels: {one_line(error, 160)}")
+        said = f"{one_line(error, 160)}, in {watch.module}"
+        return Probe(f"the network does not run without some of its channels: {said}")
     if [leaf.shape for leaf in _tensors(after)] != [leaf.shape for leaf in _tensors(outputs)]:
         return Probe("its channels are the network's output")
     readers = [member.module for member in group.members if member.role == "in"]

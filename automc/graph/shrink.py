@@ -38,7 +38,7 @@ class Slice:
             if value == size and type(value) is int:
                 setattr(module, name, left)
             elif isinstance(value, tuple) and value == (size,):
-                setattr(module, name, type(value)((left,)))
+                setattr(module, name, (left,))
 
 
 def others(size: int, positions: Sequence[int]) -> list[int]:
