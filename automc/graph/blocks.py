@@ -19,6 +19,7 @@ from automc.graph.watch import Expired, Watch
 from automc.tasks import Inputs
 
 _NORM_TOLERANCE = 1e-3  # a layer that normalises twice divides by its epsilon twice
+_SHIFTS = ("bias", "beta", "shift", "offset")  # what a norm adds; its other vectors multiply
 _COVERED = 0.75  # share of a block's weights from which on the blocks inside it are taken in its place
 
 
@@ -183,7 +184,7 @@ def _passes_through(module: nn.Module, called: _Called) -> bool:
             parameter.zero_()
     for part in norms:
         for name, parameter in part.named_parameters():
-            parameter.fill_(float(name == "weight"))
+            parameter.fill_(float(not any(word in name for word in _SHIFTS)))
     # the example alone is not enough: of zeros, as after a ReLU that nothing passes, every layer makes zeros
     anything = torch.rand(called.given.shape, generator=torch.Generator().manual_seed(0)).to(called.given)
     given = (called.given, anything)
@@ -201,7 +202,7 @@ def _is_norm(module: nn.Module) -> bool:
     """Says whether a module may be a norm over channels: it holds vectors only, and no other modules."""
     parameters = list(module.parameters(recurse=False))
     leaf = bool(parameters) and not any(True for _ in module.children())
-    return leaf and hasattr(module, "weight") and all(parameter.ndim == 1 for parameter in parameters)
+    return leaf and all(parameter.ndim == 1 for parameter in parameters)
 
 
 def _gives(module: nn.Module, called: _Called, given: Tensor, expected: Tensor, tolerance: float) -> bool:

@@ -1,7 +1,8 @@
 """Networks in which some channels are zero wherever they are made: what removing them is compared with.
 
 A norm over channels computes other statistics once some are gone, and zeroing does not show that. So in such a
-network it computes on the channels that stay, and zeros take the place of the others. A head is zero where it is read, too.
+network it computes on the channels that stay, and zeros take the place of the others. Heads are zero where they are
+read, too: what they give may come from values that other heads share.
 """
 
 from __future__ import annotations

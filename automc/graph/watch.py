@@ -61,8 +61,10 @@ class Watch:
             if not main:
                 yield
                 return
-            before = signal.signal(signal.SIGALRM, lambda *_: self._ring())
-            left, again = signal.setitimer(signal.ITIMER_REAL, max(self._deadline - time.monotonic(), 1e-3), _AGAIN_S)
+            before = signal.signal(signal.SIGALRM, self._ring)
+            # the first chance is that of the checks: an exception from a signal may hit a destructor, and be ignored
+            wait = max(self._deadline - time.monotonic(), 0) + _AGAIN_S
+            left, again = signal.setitimer(signal.ITIMER_REAL, wait, _AGAIN_S)
             start = time.monotonic()
             try:
                 yield
@@ -72,7 +74,7 @@ class Watch:
                 if left:  # somebody else's alarm
                     signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - start), 1e-3), again)
 
-    def _ring(self) -> None:
+    def _ring(self, *_: Any) -> None:
         self.check()
 
 
