@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 from automc.compression import compress, magnitudes, rebuild
 from automc.costs import CostModel
 from automc.graph import ModelGraph, build_graph
+from automc.graph.blocks import blocks_named
 from automc.graph.masks import zero_channels
 from automc.graph.probe import largest_difference
 from automc.graph.units import find_groups
@@ -143,3 +144,5 @@ def test_groups_found_again_rebuild_the_same_network(name: str) -> None:
     again = find_groups(example.model, example.inputs)
     one, other = (rebuild(example.model, groups, kept, ()).state_dict() for groups in (graph.groups, again))
     assert pytree.tree_map(torch.equal, one, other) == dict.fromkeys(one, True)
+    names = [block.name for block in graph.blocks]
+    assert blocks_named(example.model, example.inputs, names) == list(graph.blocks)

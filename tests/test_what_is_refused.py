@@ -49,12 +49,13 @@ def test_weights_on_another_device_are_refused() -> None:
 @pytest.mark.parametrize(("value", "said"), [(torch.nan, "NaN"), (torch.inf, "infinite")])
 def test_weights_that_are_no_numbers_are_refused(value: float, said: str) -> None:
     model = plain()
-    model[2].weight.data[1, 2] = value
+    with torch.no_grad():
+        model.get_parameter("2.weight")[1, 2] = value
     assert f"'2.weight' (Conv2d) holds values that are {said}" in refused(model)
 
 
 def test_weights_without_a_shape_are_refused() -> None:
-    assert "'5.weight' (LazyLinear) has no shape yet" in refused(plain().append(nn.LazyLinear(3)))
+    assert "'5.weight' (LazyLinear) has no shape yet" in refused(nn.Sequential(*plain(), nn.LazyLinear(3)))
 
 
 def test_a_network_without_batch_norm_is_pruned() -> None:

@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 _AGAIN_S = 0.2  # between signals: a library may swallow one
+_UNWIND_S = 2.0  # for cleaning up after an exception, before another
 
 
 class Expired(BaseException):
@@ -30,6 +31,7 @@ class Watch:
     def __init__(self, limit_s: float) -> None:
         self.limit_s, self.module = limit_s, "the model"
         self._deadline = time.monotonic() + limit_s
+        self._raised = -_UNWIND_S
 
     def over(self) -> bool:
         """Says whether the time is used up."""
@@ -38,6 +40,7 @@ class Watch:
     def check(self) -> None:
         """Raises Expired once the time is used up."""
         if self.over():
+            self._raised = time.monotonic()
             raise Expired
 
     def follow(self, model: nn.Module) -> None:
@@ -75,7 +78,8 @@ class Watch:
                     signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - start), 1e-3), again)
 
     def _ring(self, *_: Any) -> None:
-        self.check()
+        if time.monotonic() - self._raised >= _UNWIND_S:
+            self.check()
 
 
 class _Checks(TorchDispatchMode):
