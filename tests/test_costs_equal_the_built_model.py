@@ -9,25 +9,14 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from automc.compression import compress, magnitudes, quantize
-from automc.costs import Cost, CostModel
+from automc.costs import CostModel
 from automc.errors import ConfigError
 from automc.models import CifarResNet
 from automc.search_spaces import Choice, Policy, SearchSpace
+from tests.counting import counted
 from tests.networks import Example, Mean, networks, priced, randomize
 
 seeds = st.integers(0, 2**16)
-
-
-def counted(model: nn.Module, inputs: Tensor) -> Cost:
-    """The cost of a network as others count it, for one example."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.eval()(inputs[:1])
-    tensors = [*model.parameters(), *model.buffers()]
-    return Cost(
-        macs=counter.get_total_flops() / 2,
-        params=sum(parameter.numel() for parameter in model.parameters()),
-        size=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
-    )
 
 
 def built_from(example: Example, model: CostModel, policy: Policy) -> nn.Module:

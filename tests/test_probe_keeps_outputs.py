@@ -95,16 +95,18 @@ def test_a_layer_with_one_channel_is_frozen() -> None:
     assert "one channel" in frozen(build_graph(model, torch.ones(1, 2, 6, 6)))["0"]
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_grouped_convolution_freezes_what_it_touches(seed: int) -> None:
-    # which channels the probe tries depends on their number: some of these widths would pass it by chance
-    for width in (4, 6, 8):
-        layers = [nn.Conv2d(2, width, 3), nn.Conv2d(width, width, 3, groups=2), nn.Conv2d(width, 4, 1), Mean()]
-        model = randomize(nn.Sequential(*layers, nn.Linear(4, 3)), seed)
+def test_groups_of_a_convolution_go_whole_together_with_what_feeds_them() -> None:
+    for width, groups in ((4, 2), (6, 3), (8, 4)):
+        layers = [nn.Conv2d(2, width, 3), nn.Conv2d(width, 2 * width, 3, groups=groups), nn.Conv2d(2 * width, 4, 1)]
+        model = randomize(nn.Sequential(*layers, Mean(), nn.Linear(4, 3)), seed=0)
         graph = build_graph(model, torch.ones(1, 2, 8, 8))
-        assert [group.name for group in graph.prunable] == ["2"]
-        assert "grouped convolution 1" in frozen(graph)["0"]
-        assert "grouped convolution 1" in frozen(graph)["1"]
+        assert [(group.name, group.channels, group.unit) for group in graph.prunable] == [
+            ("2", 4, "channels"),
+            ("0", groups, "groups"),
+        ]
+        smaller = rebuild(model, graph.groups, {"0": [0]}, ())
+        assert smaller.get_submodule("1").groups == 1
+        assert smaller.get_submodule("0").out_channels == width // groups
 
 
 @pytest.mark.parametrize("left", [1, 2, 3])

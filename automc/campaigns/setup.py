@@ -59,12 +59,13 @@ class Subject:
             )
             for g in graph.groups
         }
-        follows = {m.module: g for g in graph.groups for m in g.members if m.role == "out"}
+        follows = {m.module: (g, m) for g in graph.groups for m in g.members if m.role == "out" and m.tensor is None}
         shapes = {weight.name: weight.shape for weight in graph.weights}
         for name in sorted(int8 - set(units)):
-            group, full = follows.get(name), shapes[f"{name}.weight"][0]
+            group, member = follows.get(name, (None, None))
+            full = shapes[f"{name}.weight"][0]
             block = next((b.name for b in reversed(graph.blocks) if name.startswith(f"{b.name}.")), None)
-            named = group.name if group is not None and group.channels == full else None
+            named = group.name if group and member and sum(map(len, member.positions)) == full else None
             units[name] = Unit(name=name, kind="layer", full=full, block=block, group=named, int8=True)
         units |= {block.name: Unit(name=block.name, kind="block", full=1) for block in graph.blocks}
         order = [name for name, _ in self.model.named_modules()]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from automc.errors import ConfigError
-from automc.graph import Group, ModelGraph
+from automc.graph import Block, Group, ModelGraph
 from automc.graph.blocks import drop_blocks
 from automc.graph.groups import remove_channels
 from automc.search_spaces import Policy
@@ -74,11 +74,12 @@ def compress(model: nn.Module, graph: ModelGraph, policy: Policy, scores: Mappin
             kept[unit] = tuple(sorted(best.tolist()))
     gone = tuple(f"{block}." for block in dropped)
     stay = {unit: bits for unit, bits in fewer.items() if not unit.startswith(gone)}
-    return Compressed(rebuild(model, graph.groups, kept, dropped), kept, tuple(dropped), stay)
+    going = [block for block in graph.blocks if block.name in dropped]
+    return Compressed(rebuild(model, graph.groups, kept, going), kept, tuple(dropped), stay)
 
 
 def rebuild(
-    model: nn.Module, groups: Iterable[Group], kept: Mapping[str, Sequence[int]], dropped: Sequence[str]
+    model: nn.Module, groups: Iterable[Group], kept: Mapping[str, Sequence[int]], dropped: Sequence[Block]
 ) -> nn.Module:
     """Returns a copy of the model with only these channels of the named groups and without these blocks."""
     smaller = copy.deepcopy(model).eval()
@@ -89,5 +90,5 @@ def rebuild(
         if group.name in kept
     }
     remove_channels(smaller, groups, removed)
-    drop_blocks(smaller, list(dropped))
+    drop_blocks(smaller, dropped)
     return smaller

@@ -182,7 +182,7 @@ def _kept_outputs(graph: ModelGraph, kept: Mapping[str, tuple[int, ...]]) -> dic
             continue
         gone = set(range(group.channels)) - set(kept[group.name])
         for member in group.members:
-            if member.role == "out":
+            if member.role == "out" and member.tensor is None:
                 removed.setdefault(member.module, set()).update(member.of(gone))
     for weight in graph.weights:
         sizes.setdefault(weight.name.rpartition(".")[0], weight.shape[0] if weight.shape else 0)

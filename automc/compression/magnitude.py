@@ -21,6 +21,8 @@ def magnitudes(model: nn.Module, graph: ModelGraph) -> dict[str, Tensor]:
         readers = [m for m in group.members if m.role == "in"] or [m for m in group.members if m.role == "out"]
         total = torch.zeros(group.channels)
         for member in readers:
+            if member.tensor is not None:  # it adds or scales, it reads nothing
+                continue
             layer = model.get_submodule(member.module)
             weight = getattr(layer, "weight", None)
             if not isinstance(weight, Tensor) or weight.ndim < 2:

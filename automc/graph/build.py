@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,13 +14,18 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from automc import progress
-from automc.errors import TraceError
+from automc.errors import TraceError, one_line
+from automc.graph.accepted import check_accepted
 from automc.graph.blocks import Block, find_blocks
-from automc.graph.groups import Group, find_groups, first_line
+from automc.graph.groups import Group
 from automc.graph.ops import Op, record
 from automc.graph.probe import Probe, probe
 from automc.graph.quantizers import Layer, find_layers
+from automc.graph.units import find_groups
+from automc.graph.watch import Expired, Watch
 from automc.tasks import Inputs
+
+_LIMIT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -88,40 +93,41 @@ class ModelGraph:
     def inside(self, block: Block) -> list[Group]:
         """Returns the groups that lie wholly inside a block and go when it goes."""
         return [
-            group
-            for group in self.groups
-            if all(member.module.startswith(block.name + ".") for member in group.members)
+            group for group in self.groups if all(member.name.startswith(block.name + ".") for member in group.members)
         ]
 
 
-def build_graph(model: nn.Module, inputs: Inputs, limit_s: float = 120.0) -> ModelGraph:
+def build_graph(model: nn.Module, inputs: Inputs, limit_s: float = _LIMIT_S) -> ModelGraph:
     """Traces a network, finds its groups and blocks, and probes each.
 
     Args:
         model: the network, in float32; it is not changed.
         inputs: example inputs, a batch of the size that the device will see.
-        limit_s: seconds for all probes; groups not reached by then are frozen.
+        limit_s: seconds for all of it; groups not reached by then are frozen, with 0 all of them.
 
     Raises:
-        TraceError: the network cannot be traced.
+        TraceError: the network cannot be traced, or not in that time.
     """
+    check_accepted(model, inputs)
     model = copy.deepcopy(model).eval()
-    try:
-        ops, outputs = record(model, inputs)
-    except Exception as error:
-        raise TraceError(f"the model does not run on its task's inputs: {first_line(error)}") from error
-    if not any(torch.is_tensor(leaf) for leaf in pytree.tree_leaves(outputs)):
-        raise TraceError("the model returns no tensor")
-    found = find_groups(model, inputs)
+    watch = Watch(limit_s or _LIMIT_S)
+    watch.follow(model)
+    ops, outputs, found = _trace(model, inputs, watch)
+    blocks = find_blocks(model, inputs, watch)
     dims = _dims(ops, model)
     shape = tuple(inputs.shape) if torch.is_tensor(inputs) else ()
     groups, slopes = [], []
-    deadline = time.monotonic() + limit_s
     for group in progress.track(found, "Probing channel groups"):
-        if time.monotonic() >= deadline:
-            groups.append(replace(group, frozen=f"not probed: the limit of {limit_s:g} s was used up"))
+        late = f"not probed: the limit of {limit_s:g} s was used up"
+        if not limit_s or watch.over():
+            groups.append(replace(group, frozen=late))
             continue
-        tried = probe(model, inputs, outputs, group)
+        try:
+            with watch.guard():
+                tried = probe(model, inputs, outputs, group, watch)
+        except Expired:
+            groups.append(replace(group, frozen=f"{late} while running {watch.module} without some of its channels"))
+            continue
         reason = tried.frozen
         if tried.model is not None:
             slope = _slope(ops, dims, tried)
@@ -134,13 +140,33 @@ def build_graph(model: nn.Module, inputs: Inputs, limit_s: float = 120.0) -> Mod
         ops=tuple(ops),
         weights=tuple(_weights(model)),
         groups=tuple(groups),
-        blocks=tuple(find_blocks(model, inputs)),
+        blocks=tuple(blocks),
         layers=find_layers(model, ops, shape),
         batch=pytree.tree_leaves(inputs)[0].shape[0],
         input_shape=shape,
         dims=dims,
         slopes=np.stack(slopes) if slopes else np.zeros((0, len(dims)), dtype=np.int64),
     )
+
+
+def _trace(model: nn.Module, inputs: Inputs, watch: Watch) -> tuple[list[Op], Any, list[Group]]:
+    """Returns a network's operators, its outputs and its groups, unprobed."""
+    doing = "running it"
+    try:
+        with watch.guard():
+            try:
+                ops, outputs = record(model, inputs)
+            except Exception as error:
+                said = one_line(error, 160)
+                raise TraceError(f"the model does not run on its task's inputs: {said}, in {watch.module}") from error
+            if not any(torch.is_tensor(leaf) for leaf in pytree.tree_leaves(outputs)):
+                raise TraceError("the model returns no tensor")
+            doing = "looking for layers that share channels"
+            return ops, outputs, find_groups(model, inputs, ops)
+    except Expired:
+        raise TraceError(
+            f"reading the model took longer than {watch.limit_s:g} s and was stopped while {doing}, in {watch.module}"
+        ) from None
 
 
 def _weights(model: nn.Module) -> list[Weight]:

@@ -1,7 +1,8 @@
 """The probe that each group must pass before anybody may prune it.
 
-Half of a group's channels are zeroed in one copy of the network and removed from another; both must give the same
-outputs. On some networks the coupling has wrong indices and the pruned network still runs: only this shows it.
+Half of a group's channels are zeroed in one copy of the network (`automc.graph.masks`) and removed from another; both
+must give the same outputs. On some networks the coupling has wrong indices and the pruned network still runs: only
+this shows it.
 """
 
 from __future__ import annotations
@@ -15,21 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from automc.graph.groups import Group, first_line, remove_channels
+from automc.errors import one_line
+from automc.graph.groups import Group, remove_channels
+from automc.graph.masks import NotEquivariantError, zero_channels
 from automc.graph.ops import Op, record
+from automc.graph.watch import Watch
 from automc.tasks import Inputs, call
 
 TOLERANCE = 1e-5
 """Largest difference of outputs that a probe forgives, relative to the largest output or 1, whichever is larger."""
-
-
-def zero_channels(model: nn.Module, group: Group, channels: Iterable[int]) -> None:
-    """Makes a group's channels zero wherever they are produced, in place."""
-    modules = dict(model.named_modules())
-    for member in group.members:
-        if member.role == "out":
-            for tensor in _channel_tensors(modules[member.module]):
-                tensor.index_fill_(0, torch.tensor(member.of(channels), dtype=torch.long), 0)
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,7 @@ class Probe:
 
 
 @torch.no_grad()
-def probe(model: nn.Module, inputs: Inputs, outputs: Any, group: Group) -> Probe:
+def probe(model: nn.Module, inputs: Inputs, outputs: Any, group: Group, watch: Watch) -> Probe:
     """Removes half of a group's channels and compares with zeroing them.
 
     Args:
@@ -58,6 +53,7 @@ def probe(model: nn.Module, inputs: Inputs, outputs: Any, group: Group) -> Probe
         inputs: example inputs.
         outputs: what the network returns for them.
         group: the group to try.
+        watch: follows the network, and so knows where a copy of it failed.
     """
     if group.frozen:
         return Probe(group.frozen)
@@ -72,11 +68,15 @@ def probe(model: nn.Module, inputs: Inputs, outputs: Any, group: Group) -> Probe
         ops, after = record(pruned, inputs)
         zero_channels(zeroed, group, removed)
     except Exception as error:
-        return Probe(f"the network does not run without some of its channels: {first_line(error)}")
+        said = f"{one_line(error, 160)}, in {watch.module}"
+        return Probe(f"the network does not run without some of its channels: {said}")
     if [leaf.shape for leaf in _tensors(after)] != [leaf.shape for leaf in _tensors(outputs)]:
         return Probe("its channels are the network's output")
     readers = [member.module for member in group.members if member.role == "in"]
-    difference = largest_difference(_heard(pruned, readers, inputs), _heard(zeroed, readers, inputs))
+    try:
+        difference = largest_difference(_heard(pruned, readers, inputs), _heard(zeroed, readers, inputs))
+    except NotEquivariantError as error:
+        return Probe(f"a module of class {error} does not treat its channels alike")
     if not difference <= TOLERANCE:
         return Probe(f"removing its channels is not the same as zeroing them: outputs differ by {difference:.2g}")
     return Probe(None, len(removed), pruned, tuple(ops))
@@ -105,10 +105,3 @@ def largest_difference(one: Any, other: Any) -> float:
 
 def _tensors(outputs: Any) -> list[Tensor]:
     return [leaf for leaf in pytree.tree_leaves(outputs) if torch.is_tensor(leaf)]
-
-
-def _channel_tensors(module: nn.Module) -> Iterable[Tensor]:
-    """Yields the tensors of a module that hold its output channels, with these channels first."""
-    last_first = isinstance(module, nn.modules.conv._ConvTransposeNd | nn.Embedding)
-    for tensor in module.parameters(recurse=False):
-        yield tensor.data.transpose(0, 1) if last_first and tensor.ndim > 1 else tensor.data

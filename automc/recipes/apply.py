@@ -12,7 +12,8 @@ from torch import nn
 from automc import files
 from automc.compression import Quantized, rebuild
 from automc.errors import RecipeError
-from automc.graph.groups import find_groups
+from automc.graph.blocks import blocks_named
+from automc.graph.units import find_groups
 from automc.recipes.recipe import Recipe, Weights, weights_digest
 from automc.tasks import Task, example, load_task
 
@@ -55,7 +56,8 @@ def apply_recipe(recipe: Recipe, path: Path, task: Task) -> nn.Module:
             f"{path}: made for another model: the original's weights have digest {recipe.model_digest[:12]}, "
             f"this task's model has {found[:12]}"
         )
-    groups = {group.name: group for group in find_groups(original, example(task))}
+    inputs = example(task)
+    groups = {group.name: group for group in find_groups(original, inputs)}
     for name, channels in recipe.kept.items():
         if name not in groups or not channels or max(channels) >= groups[name].channels or min(channels) < 0:
             raise RecipeError(f"{path}: kept: '{name}' does not fit this model")
@@ -63,10 +65,10 @@ def apply_recipe(recipe: Recipe, path: Path, task: Task) -> nn.Module:
     for name in recipe.dropped:
         if name not in modules:
             raise RecipeError(f"{path}: policy: the model has no block '{name}'")
-    model = rebuild(original, groups.values(), recipe.kept, recipe.dropped)
+    model = rebuild(original, groups.values(), recipe.kept, blocks_named(original, inputs, recipe.dropped))
     if recipe.int8:
         try:
-            model = Quantized(model, example(task), recipe.int8)
+            model = Quantized(model, inputs, recipe.int8)
         except ValueError as error:
             raise RecipeError(f"{path}: policy: {error}") from None
     _load_weights(model, path.parent / recipe.weights.file, recipe.weights)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from automc.errors import ConfigError, TraceError, nearest
-from automc.graph import ModelGraph
+from automc.graph import Group, ModelGraph
 from automc.search_spaces.config import SpaceConfig
 from automc.search_spaces.policy import FLOAT_BITS, Choice, Policy
 
@@ -163,7 +163,7 @@ def build_space(
         axes += [Axis(block.name, "keep", (False, True)) for block in graph.blocks]
     if config.width:
         for group in graph.prunable:
-            options = _widths(group.channels, multiple, config.min_keep)
+            options = _widths(group.channels, _step(group, multiple), config.min_keep)
             if len(options) > 1:
                 axes.append(Axis(group.name, "channels", options))
     if config.bits:
@@ -196,6 +196,11 @@ def _precisions(bits: Sequence[int], run: Sequence[tuple[int, int]]) -> tuple[tu
     return (*offered, (FLOAT_BITS, FLOAT_BITS))
 
 
+def _step(group: Group, multiple: int) -> int:
+    """Returns the number of a group's channels by which its widths differ: as many outputs as the multiple says."""
+    return 1 if group.unit == "heads" else max(1, multiple // group.size)
+
+
 def _widths(channels: int, multiple: int, min_keep: float) -> tuple[int, ...]:
     smallest = min_keep * channels
     return (*(width for width in range(multiple, channels, multiple) if width >= smallest), channels)
@@ -207,7 +212,7 @@ def _matches(name: str, pattern: str) -> bool:
 
 def _nothing(graph: ModelGraph, config: SpaceConfig, multiple: int) -> str:
     reasons = _distinct(f"{group.name}: {group.frozen}" for group in graph.groups if group.frozen)
-    small = [group.name for group in graph.prunable if group.channels <= multiple]
+    small = [group.name for group in graph.prunable if group.channels <= _step(group, multiple)]
     if small and config.width:
         reasons.append(f"{', '.join(small)}: not wider than the channel multiple {multiple}")
     if not graph.groups:
