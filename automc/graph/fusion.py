@@ -24,6 +24,8 @@ _SUM_FUSES = _CONV_FUSES - {"hardtanh", "leaky_relu"}
 _LINEAR_FUSES = frozenset("relu sigmoid tanh leaky_relu hardsigmoid elu".split())
 
 
+_LINEAR = frozenset({"addmm", "mm"})
+
 Kernel = tuple[int, ...]
 """Positions of operators that run as one, the one whose shapes count first."""
 
@@ -38,15 +40,35 @@ def users_of(ops: Sequence[Op]) -> dict[int, list[int]]:
     return users
 
 
+def is_linear(ops: Sequence[Op], index: int) -> bool:
+    """Says whether an operator is a linear layer's: a product with a weight."""
+    weight = ops[index].sources[-1] if ops[index].kind in _LINEAR else OUTSIDE
+    return weight != OUTSIDE and ops[weight].kind == "t" and ops[weight].sources[0] == OUTSIDE
+
+
+def find_paddings(ops: Sequence[Op]) -> frozenset[int]:
+    """Returns the operators that put zeros around what only a convolution reads, which pads by itself."""
+    users = users_of(ops)
+    return frozenset(
+        index
+        for index, op in enumerate(ops)
+        if op.kind == "constant_pad_nd"
+        and not op.attribute("value")
+        and len(op.attribute("pad")) <= 2 * (len(op.output) - 2)
+        and min(op.attribute("pad")) >= 0
+        and [(ops[user].kind, ops[user].sources[0]) for user in users.get(index, [])] == [("convolution", index)]
+    )
+
+
 def find_kernels(ops: Sequence[Op]) -> list[Kernel]:
     """Returns the kernels of a network, in execution order."""
-    users = users_of(ops)
+    users, paddings = users_of(ops), find_paddings(ops)
     taken: set[int] = set()
     kernels: dict[int, Kernel] = {}
     for index, op in enumerate(ops):
-        if index in taken or is_free(op):
+        if index in taken or is_free(op) or index in paddings:
             continue
-        if op.kind not in {"convolution", "addmm"}:
+        if op.kind != "convolution" and not is_linear(ops, index):
             kernels[index] = (index,)
             continue
         chain, added, last = [index], False, index
@@ -89,8 +111,8 @@ def joined_sums(ops: Sequence[Op], kernels: Sequence[Kernel]) -> dict[int, tuple
 
 
 def is_free(op: Op) -> bool:
-    """Says whether an operator moves no data: views, and slices that leave nothing out."""
-    return op.kind in FREE or (op.kind == "slice" and op.inputs[0] == op.output)
+    """Says whether an operator moves no data: views, slices that leave nothing out, padding that adds nothing."""
+    return op.kind in FREE or (op.kind in {"slice", "constant_pad_nd"} and op.inputs[0] == op.output)
 
 
 def _ends_in_convolution(ops: Sequence[Op], index: int, users: dict[int, list[int]]) -> bool:

@@ -34,7 +34,8 @@ class Op:
         sources: for each tensor argument, the index of the operator that made it, or `OUTSIDE`.
         output: shape of its first result.
         attributes: its other arguments by name, as (name, value) pairs.
-        call: the call of a torch function whose result its result is; None where it only leads to that.
+        call: the call of a torch function whose result its result is, the first if others passed it on; None where it
+            only leads to that.
     """
 
     kind: str
@@ -129,7 +130,7 @@ class _Recorder(TorchDispatchMode):
     def name(self, made: Call, result: Any) -> Any:
         """Notes that a call of a torch function gave the result of the last operator."""
         if torch.is_tensor(result) and self._made_by.get(id(result)) == len(self.ops) - 1 >= 0:
-            self.ops[-1] = replace(self.ops[-1], call=made)
+            self.ops[-1] = replace(self.ops[-1], call=self.ops[-1].call or made)
         return result
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

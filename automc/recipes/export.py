@@ -90,9 +90,12 @@ def _arguments(model: nn.Module, inputs: Inputs, free_batch: bool) -> tuple[tupl
     # a batch of one would be taken for a constant
     two = pytree.tree_map(lambda tensor: torch.cat([tensor[:1], tensor[:1]]), inputs)
     shapes = pytree.tree_map(lambda _: {0: batch}, two)
-    kinds = {parameter.kind for parameter in inspect.signature(model.forward).parameters.values()}
+    parameters = inspect.signature(model.forward).parameters
+    kinds = {parameter.kind for parameter in parameters.values()}
     if isinstance(two, dict):
-        return (), two, {"kwargs": shapes} if inspect.Parameter.VAR_KEYWORD in kinds else shapes
+        named = {name: shape for name, shape in shapes.items() if name in parameters}
+        rest = {name: shape for name, shape in shapes.items() if name not in parameters}
+        return (), two, named | ({"kwargs": rest} if rest else {})
     return (two,), {}, {"args": (shapes,)} if inspect.Parameter.VAR_POSITIONAL in kinds else (shapes,)
 
 
