@@ -67,7 +67,8 @@ class Calls(TorchFunctionMode):
     """Sees every call of a torch function, and may change its arguments and its result.
 
     Calls are told apart by their names and numbers, which stay the same for one network, whether it runs, is trained
-    or is exported.
+    or is exported. Those whose result is no tensor of floats are left alone and not counted: what makes masks and
+    positions may be another thing while a network is exported.
 
     Args:
         after: takes a call and its result, and returns what the caller gets.
@@ -86,8 +87,11 @@ class Calls(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", str(func))
         number = self._counts.get(name, 0)
+        result = func(*self._before((name, number), args), **(kwargs or {}))
+        if not (isinstance(result, Tensor) and result.is_floating_point()):
+            return result
         self._counts[name] = number + 1
-        return self._after((name, number), func(*self._before((name, number), args), **(kwargs or {})))
+        return self._after((name, number), result)
 
 
 @contextmanager

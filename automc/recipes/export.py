@@ -69,9 +69,18 @@ def export_program(model: nn.Module, inputs: Inputs, path: Path) -> None:
 
 
 def _to_onnx(model: nn.Module, inputs: Inputs, names: list[str], free_batch: bool) -> Any:
+    from automc.recipes.onnx_attention import TRANSLATIONS  # a second to import
+
     args, kwargs, shapes = _arguments(model, inputs, free_batch)
     program = torch.onnx.export(
-        model.eval(), args, kwargs=kwargs, dynamo=True, verbose=False, input_names=names, dynamic_shapes=shapes
+        model.eval(),
+        args,
+        kwargs=kwargs,
+        dynamo=True,
+        verbose=False,
+        input_names=names,
+        dynamic_shapes=shapes,
+        custom_translation_table=TRANSLATIONS,
     )
     assert program is not None
     return program

@@ -2,7 +2,7 @@
 
 A linear layer is one Gemm over all rows, between reshapes: ONNX Runtime makes the same of MatMul and Add where it knows
 the batch size, and runs only Gemm in int8 with its bias. Zeros around the input of a convolution are its own padding,
-also where a quantizer stands between them, of which zero is a level.
+also where a quantizer stands between them, of which zero is a level. A mask that hides nothing goes.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ _QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 
 
 def unify(graph: onnx.GraphProto) -> None:
-    """Brings linear layers and padded convolutions into one form, in place."""
+    """Brings linear layers and padded convolutions into one form, and drops masks that hide nothing, in place."""
     _linear_layers(graph)
     _paddings(graph)
+    _empty_masks(graph)
 
 
 def weights_of(graph: onnx.GraphProto) -> set[str]:
@@ -101,6 +102,33 @@ def _paddings(graph: onnx.GraphProto) -> None:
     _replace(graph, {}, gone)
 
 
+def _empty_masks(graph: onnx.GraphProto) -> None:
+    """Drops what adds a mask of zeros to scores, and what replaces positions that would see nothing."""
+    values = {value.name: value for value in graph.initializer}
+    makers = {name: node for node in graph.node for name in node.output}
+    same: dict[str, str] = {}
+    for node in graph.node:
+        mask = makers.get(node.input[1]) if node.op_type == "Add" else None
+        if mask is None or mask.op_type != "Where" or mask.input[1] not in values:
+            continue
+        hidden = makers.get(mask.input[0])
+        seen = hidden.input[0] if hidden is not None and hidden.op_type == "Expand" else mask.input[0]
+        sources = [values[name] for name in (seen, mask.input[1]) if name in values]
+        if len(sources) < 2 or not numpy_helper.to_array(sources[0]).all() or numpy_helper.to_array(sources[1]).any():
+            continue
+        (softmax,) = [user for user in _users(graph).get(node.output[0], []) if user.op_type == "Softmax"] or [None]
+        if softmax is None:
+            continue
+        same[node.output[0]] = node.input[0]
+        for user in _users(graph)[softmax.output[0]]:
+            if user.op_type == "Where" and user.input[2] == softmax.output[0]:
+                same[user.output[0]] = softmax.output[0]
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = same.get(name, name)
+    _replace(graph, {}, set(same) - _outputs(graph))
+
+
 def _zeros(pad: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> list[int] | None:
     """Returns how much a Pad adds before and then behind each dimension; None if that is not constant, or no zeros."""
     inputs = [name for name in pad.input if name]
@@ -118,13 +146,15 @@ def _replace(graph: onnx.GraphProto, replaced: dict[str, list[onnx.NodeProto]], 
     for node in graph.node:
         name = node.output[0]
         nodes.extend(replaced.get(name, [] if name in gone else [node]))
-    needed = {name for node in nodes for name in node.input} | _outputs(graph)
-    nodes = [node for node in nodes if node.op_type != "Transpose" or needed & set(node.output)]
-    needed = {name for node in nodes for name in node.input} | _outputs(graph)
+    needed, used = _outputs(graph), []
+    for node in reversed(nodes):
+        if needed & set(node.output):
+            used.append(node)
+            needed.update(node.input)
     weights = [value for value in graph.initializer if value.name in needed]
     infos = [value for value in graph.value_info if value.name not in gone]
     del graph.node[:], graph.initializer[:], graph.value_info[:]
-    graph.node.extend(nodes)
+    graph.node.extend(reversed(used))
     graph.initializer.extend(weights)
     graph.value_info.extend(infos)
 
