@@ -16,6 +16,7 @@ FREE = frozenset(
 )
 """Operators that move no data at inference."""
 
+_RESHAPES = frozenset("view _unsafe_view reshape flatten".split())
 BATCH_NORMS = frozenset(
     "native_batch_norm _native_batch_norm_legit_no_training cudnn_batch_norm _batch_norm_no_update".split()
 )
@@ -100,6 +101,22 @@ def find_kernels(ops: Sequence[Op]) -> list[Kernel]:
     return [kernel for index, kernel in sorted(kernels.items()) if index not in fused]
 
 
+def find_reshapes(ops: Sequence[Op]) -> list[int]:
+    """Returns the views that the runtime runs as a reshape: of several in a row the last, of equal ones the first."""
+    users = users_of(ops)
+
+    def reshapes(index: int) -> bool:
+        op = ops[index]
+        return op.runs and op.kind in _RESHAPES and _sizes(op.inputs[0]) != _sizes(op.output)
+
+    found: dict[tuple[int, tuple[int, ...]], int] = {}
+    for index in filter(reshapes, range(len(ops))):
+        after = users.get(index, [])
+        if not (len(after) == 1 and ops[after[0]].kind in _RESHAPES):
+            found.setdefault((ops[index].sources[0], ops[index].output), index)
+    return sorted(found.values())
+
+
 def joined_sums(ops: Sequence[Op], kernels: Sequence[Kernel]) -> dict[int, tuple[int, int]]:
     """Returns, for each addition in a kernel, the convolution that takes it and what is added to its result."""
     joined = {}
@@ -111,8 +128,15 @@ def joined_sums(ops: Sequence[Op], kernels: Sequence[Kernel]) -> dict[int, tuple
 
 
 def is_free(op: Op) -> bool:
-    """Says whether an operator moves no data: views, slices that leave nothing out, padding that adds nothing."""
-    return op.kind in FREE or (op.kind in {"slice", "constant_pad_nd"} and op.inputs[0] == op.output)
+    """Says whether an operator moves no data: views, slices that leave nothing out, padding that adds nothing.
+
+    What the exported network does not have is free too.
+    """
+    return op.kind in FREE or not op.runs or (op.kind in {"slice", "constant_pad_nd"} and op.inputs[0] == op.output)
+
+
+def _sizes(shape: tuple[int, ...]) -> list[int]:
+    return [size for size in shape if size != 1]
 
 
 def _ends_in_convolution(ops: Sequence[Op], index: int, users: dict[int, list[int]]) -> bool:

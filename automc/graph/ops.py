@@ -36,6 +36,7 @@ class Op:
         attributes: its other arguments by name, as (name, value) pairs.
         call: the call of a torch function whose result its result is, the first if others passed it on; None where it
             only leads to that.
+        runs: whether an exported network has it: not what is made of constants only, or what no output needs.
     """
 
     kind: str
@@ -45,6 +46,7 @@ class Op:
     output: Shape
     attributes: tuple[tuple[str, Any], ...]
     call: Call | None = None
+    runs: bool = True
 
     def attribute(self, name: str, default: Any = None) -> Any:
         """Returns the argument of that name."""
@@ -58,9 +60,10 @@ class Op:
 @torch.no_grad()
 def record(model: nn.Module, inputs: Inputs) -> tuple[list[Op], Any]:
     """Runs the model once and returns its operators in execution order, and its outputs."""
-    with _unfused_attention(), _innermost_module(model) as where, _Recorder(where) as recorder, Calls(recorder.name):
+    recorder = _Recorder(inputs)
+    with _unfused_attention(), _innermost_module(model) as recorder.where, recorder, Calls(recorder.name):
         outputs = call(model, inputs)
-    return recorder.ops, outputs
+    return recorder.finish(outputs), outputs
 
 
 class Calls(TorchFunctionMode):
@@ -124,10 +127,12 @@ def _innermost_module(model: nn.Module) -> Iterator[Callable[[], str]]:
 
 
 class _Recorder(TorchDispatchMode):
-    def __init__(self, where: Callable[[], str]) -> None:
+    def __init__(self, inputs: Inputs) -> None:
         super().__init__()
         self.ops: list[Op] = []
-        self._where = where
+        self.where: Callable[[], str] = str
+        self._given = {id(leaf) for leaf in pytree.tree_leaves(inputs)}
+        self._varies: list[bool] = []
         self._made_by: dict[int, int] = {}
         self._alive: list[Any] = []  # so that no tensor's id is given to another while we run
 
@@ -136,6 +141,17 @@ class _Recorder(TorchDispatchMode):
         if torch.is_tensor(result) and self._made_by.get(id(result)) == len(self.ops) - 1 >= 0:
             self.ops[-1] = replace(self.ops[-1], call=self.ops[-1].call or made)
         return result
+
+    def finish(self, outputs: Any) -> list[Op]:
+        """Returns the operators, with what the network does not need marked."""
+        leaves = pytree.tree_leaves(outputs)
+        needed = {self._made_by.get(id(leaf), OUTSIDE) for leaf in leaves}
+        if not all(torch.is_tensor(leaf) for leaf in leaves):  # there may be tensors in it
+            needed = set(range(len(self.ops)))
+        for index in range(len(self.ops) - 1, -1, -1):
+            if index in needed:
+                needed.update(self.ops[index].sources)
+        return [replace(op, runs=i in needed and self._varies[i]) for i, op in enumerate(self.ops)]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -149,12 +165,15 @@ class _Recorder(TorchDispatchMode):
         if not tensors:  # it makes a constant, which costs nothing at run time
             return result
         self._alive.append((tensors, results))
+        self._varies.append(
+            any(id(t) in self._given or s != OUTSIDE and self._varies[s] for t, s in zip(tensors, sources, strict=True))
+        )
         for tensor in results:
             self._made_by[id(tensor)] = len(self.ops)
         self.ops.append(
             Op(
                 kind=func._schema.name.split("::")[1].rstrip("_"),
-                module=self._where(),
+                module=self.where(),
                 inputs=shapes,
                 sources=sources,
                 output=tuple(results[0].shape) if results else (),

@@ -299,8 +299,7 @@ def _moves(op: Op) -> bool:
 
 def _is_between(op: Op) -> bool:
     """Says whether the runtime has an operator in int8 for what is read and given in int8."""
-    pools = op.kind == "mean" and op.call is not None and op.call[0].startswith("adaptive_avg_pool")
-    return (op.kind in _BETWEEN or pools) and OUTSIDE not in op.sources and op.call is not None
+    return op.kind in _BETWEEN and OUTSIDE not in op.sources and op.call is not None
 
 
 def _is_sum(ops: Sequence[Op], index: int) -> bool:

@@ -100,6 +100,10 @@ def _store_levels(model: onnx.ModelProto) -> None:
     levels = [node.output[0] for node in constant if node.op_type == "QuantizeLinear"]
     if not levels:
         return
+    leading = set(levels)
+    for node in reversed(constant):
+        leading.update(node.input if leading & set(node.output) else ())
+    constant = [node for node in constant if leading & set(node.output)]
     outputs = [
         helper.make_value_info(name, helper.make_tensor_type_proto(onnx.TensorProto.INT8, None)) for name in levels
     ]

@@ -19,6 +19,7 @@ _QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 def unify(graph: onnx.GraphProto) -> None:
     """Brings linear layers and padded convolutions into one form, and drops masks that hide nothing, in place."""
     _linear_layers(graph)
+    _reshapes(graph)
     _paddings(graph)
     _empty_masks(graph)
 
@@ -64,13 +65,26 @@ def _linear_layers(graph: onnx.GraphProto) -> None:
         gemm.metadata_props.extend(node.metadata_props)
         parts = [gemm]
         if len(shape) != 2:
-            before = _constant(graph, f"{name}_rows_shape", [-1, inputs])
-            after = _constant(graph, f"{name}_shape", [-1, *shape[1:-1], outputs])
+            before = _sizes(graph, [-1, inputs])
+            after = _sizes(graph, [-1, *shape[1:-1], outputs])
             parts.insert(0, helper.make_node("Reshape", [x, before], [rows], name=f"{name}_rows"))
             parts.append(helper.make_node("Reshape", [result, after], [name], name=f"{name}_back"))
         replaced[name] = parts
         gone.update({node.output[0], name})
     _replace(graph, replaced, gone)
+
+
+def _reshapes(graph: onnx.GraphProto) -> None:
+    """Makes one of several reshapes in a row; the last names all sizes, or leaves one to be told from the others."""
+    values = {value.name: value for value in graph.initializer}
+    makers: dict[str, onnx.NodeProto] = {}
+    for node in graph.node:
+        if node.op_type == "Reshape":
+            before, sizes = makers.get(node.input[0]), values.get(node.input[1])
+            if before is not None and sizes is not None and numpy_helper.to_array(sizes).all():
+                node.input[0] = before.input[0]
+            makers[node.output[0]] = node
+    _replace(graph, {}, set())
 
 
 def _paddings(graph: onnx.GraphProto) -> None:
@@ -182,6 +196,9 @@ def _shapes(graph: onnx.GraphProto) -> dict[str, tuple[int | None, ...]]:
     return found
 
 
-def _constant(graph: onnx.GraphProto, name: str, values: list[int | None]) -> str:
-    graph.initializer.append(numpy_helper.from_array(np.array(values, dtype=np.int64), name))
+def _sizes(graph: onnx.GraphProto, values: list[int | None]) -> str:
+    """Adds sizes to reshape to, once: reshapes of one tensor to the same sizes are one for the runtime."""
+    name = "shape_" + "_".join(map(str, values))
+    if all(value.name != name for value in graph.initializer):
+        graph.initializer.append(numpy_helper.from_array(np.array(values, dtype=np.int64), name))
     return name
