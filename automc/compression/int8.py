@@ -70,11 +70,11 @@ class _Levels:
         return self._parameters["weight"].float()
 
 
-class _Int8Conv2d(_Levels, nn.Conv2d):  # type: ignore[misc]
+class _Int8Conv2d(_Levels, nn.Conv2d):  # type: ignore[misc, override]
     pass
 
 
-class _Int8Linear(_Levels, nn.Linear):  # type: ignore[misc]
+class _Int8Linear(_Levels, nn.Linear):  # type: ignore[misc, override]
     pass
 
 

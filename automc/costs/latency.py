@@ -65,9 +65,9 @@ class LatencyModel:
         for index in find_reshapes(graph.ops):
             add("reshape", index, partial(reshape_signature, graph, index), _always)
         fused |= find_paddings(graph.ops)
-        for index, op in enumerate(graph.ops):
+        for index, each in enumerate(graph.ops):
             # layers in int8 have their channels last, whatever the network says
-            free = index in fused or is_free(op) or changes_layout(op)
+            free = index in fused or is_free(each) or changes_layout(each)
             if can.int8[index].any() and not free:
                 add_ops(units.get(index, (index,)), True, partial(_in_int8, index))
         for row in np.flatnonzero(can.quantized.any(axis=1)).tolist():

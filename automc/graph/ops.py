@@ -166,7 +166,10 @@ class _Recorder(TorchDispatchMode):
             return result
         self._alive.append((tensors, results))
         self._varies.append(
-            any(id(t) in self._given or s != OUTSIDE and self._varies[s] for t, s in zip(tensors, sources, strict=True))
+            any(
+                id(t) in self._given or (s != OUTSIDE and self._varies[s])
+                for t, s in zip(tensors, sources, strict=True)
+            )
         )
         for tensor in results:
             self._made_by[id(tensor)] = len(self.ops)

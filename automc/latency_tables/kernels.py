@@ -116,9 +116,7 @@ def _matmul(name: str, op: Op, shapes: Shapes) -> Signature:
 
 def _attention(name: str, op: Op, shapes: Shapes) -> Signature:
     query, key = shapes[0], shapes[1]
-    return Signature.of(
-        name, (query[1], query[3]), n=query[:1], l=(query[2], key[2]), mask=(int(len(shapes) > 4),)
-    )
+    return Signature.of(name, (query[1], query[3]), n=query[:1], l=(query[2], key[2]), mask=(int(len(shapes) > 4),))
 
 
 def _embedding(name: str, op: Op, shapes: Shapes) -> Signature:

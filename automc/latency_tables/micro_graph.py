@@ -115,9 +115,7 @@ def pool_attributes(signature: Signature) -> dict[str, Any]:
     }
 
 
-def producer(
-    graph: MicroGraph, name: str, shape: tuple[int, ...], apart: bool = False, image: bool = True
-) -> str:
+def producer(graph: MicroGraph, name: str, shape: tuple[int, ...], apart: bool = False, image: bool = True) -> str:
     """Adds something cheap that gives this shape.
 
     Args:

@@ -85,7 +85,9 @@ _OTHERS: dict[str, _Builder] = {
     "cat": lambda graph, name, plain, sources: graph.node("Concat", sources, name, axis=plain.get("axis")[0]),
     "permute": lambda graph, name, plain, sources: graph.node("Transpose", sources, name, perm=plain.get("order")),
     "max_pool2d": lambda graph, name, plain, sources: graph.node("MaxPool", sources, name, **pool_attributes(plain)),
-    "avg_pool2d": lambda graph, name, plain, sources: graph.node("AveragePool", sources, name, **pool_attributes(plain)),
+    "avg_pool2d": lambda graph, name, plain, sources: graph.node(
+        "AveragePool", sources, name, **pool_attributes(plain)
+    ),
     "slice": lambda graph, name, plain, sources: graph.node(
         "Slice", [sources[0], *slice_bounds(graph, name, plain)], name
     ),

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from onnxscript import opset18 as op
+from onnxscript import opset18
 from onnxscript.function_libs.torch_lib.ops.nn import aten_scaled_dot_product_attention
+
+op: Any = opset18  # its operators' types are narrower than what they take
 
 
 def attention(

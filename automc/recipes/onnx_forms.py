@@ -52,15 +52,18 @@ def _linear_layers(graph: onnx.GraphProto) -> None:
             if other in constants and shapes.get(other) == (outputs,):
                 last, bias = following[0], [other]
         made = makers.get(weight)
-        transposed = made is not None and made.op_type == "Transpose"
+        if made is not None and made.op_type == "Transpose":
+            weight, transposed = made.input[0], 1
+        else:
+            transposed = 0
         name = last.output[0]
         rows, result = (x, name) if len(shape) == 2 else (f"{name}_rows", f"{name}_flat")
         gemm = helper.make_node(
             "Gemm",
-            [rows, made.input[0] if transposed else weight, *bias],
+            [rows, weight, *bias],
             [result],
             name=node.name,
-            **({"transB": 1} if transposed else {}),
+            transB=transposed,
         )
         gemm.metadata_props.extend(node.metadata_props)
         parts = [gemm]
@@ -130,7 +133,7 @@ def _empty_masks(graph: onnx.GraphProto) -> None:
         sources = [values[name] for name in (seen, mask.input[1]) if name in values]
         if len(sources) < 2 or not numpy_helper.to_array(sources[0]).all() or numpy_helper.to_array(sources[1]).any():
             continue
-        (softmax,) = [user for user in _users(graph).get(node.output[0], []) if user.op_type == "Softmax"] or [None]
+        softmax = next((user for user in _users(graph).get(node.output[0], []) if user.op_type == "Softmax"), None)
         if softmax is None:
             continue
         same[node.output[0]] = node.input[0]
