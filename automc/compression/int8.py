@@ -60,6 +60,24 @@ class Quantizer(nn.Module):
         self.zero_point.fill_(round(-self._low / scale))
 
 
+class _Levels:
+    """A layer whose weights are stored as integers and read as floats: networks cast their inputs to that type."""
+
+    _parameters: dict[str, nn.Parameter]
+
+    @property
+    def weight(self) -> Tensor:
+        return self._parameters["weight"].float()
+
+
+class _Int8Conv2d(_Levels, nn.Conv2d):  # type: ignore[misc, override]
+    pass
+
+
+class _Int8Linear(_Levels, nn.Linear):  # type: ignore[misc, override]
+    pass
+
+
 class Quantized(nn.Module):
     """A network in which some layers run in int8.
 
@@ -94,7 +112,7 @@ class Quantized(nn.Module):
         calls |= {norm: calls[layer] for norm, layer in folded.items()}
         for layer in runs:
             _to_integers(self.model.get_submodule(layer.name))
-        self.layers = {calls[layer.ops[0]]: layer.name for layer in runs}
+        self.layers = {calls[layer.result]: layer.name for layer in runs}
         placed = [calls[index] for index in np.flatnonzero(placement.placed[:, 0]).tolist()]
         self._names = {made: "{}_{}".format(*made) for made in placed if made is not None}
         self.quantizers = nn.ModuleDict({name: Quantizer() for name in self._names.values()})
@@ -185,3 +203,4 @@ def _to_integers(layer: nn.Module) -> None:
     levels = (weight / scale.reshape(-1, *[1] * (weight.ndim - 1))).round().to(torch.int8)
     layer.register_buffer("weight_scale", scale)
     layer.weight = nn.Parameter(levels, requires_grad=False)
+    layer.__class__ = _Int8Conv2d if isinstance(layer, nn.Conv2d) else _Int8Linear

@@ -10,11 +10,11 @@ import numpy as np
 
 from automc.costs.precision import Precisions
 from automc.graph import ModelGraph
-from automc.graph.fusion import find_kernels, is_free, joined_sums
+from automc.graph.fusion import find_kernels, find_paddings, find_reshapes, is_free, joined_sums
 from automc.graph.ops import OUTSIDE
 from automc.graph.quantizers import Placement, find_sums
 from automc.latency_tables import LatencyTable, Signature
-from automc.latency_tables.kernels import edge_signature, signature_of
+from automc.latency_tables.kernels import changes_layout, edge_signature, reshape_signature, signature_of
 from automc.latency_tables.signature import DEQUANTIZE, QUANTIZE
 from automc.search_spaces import SearchSpace
 
@@ -54,13 +54,21 @@ class LatencyModel:
             added = next((op for op in kernel if op in joined), None)
             if added is None:
                 add_ops(kernel, False, partial(_in_float, kernel[0]))
+                for op in kernel[1:] if kernel[0] in layers else ():
+                    if op not in layers[kernel[0]]:  # disappears in the layer in float only
+                        add_ops([op], False, partial(_behind, kernel[0], op))
                 continue
             add_ops(kernel, False, partial(_fused, added))
             add_ops(kernel[: kernel.index(added)], False, partial(_apart, kernel[0], added))
             for op in kernel[kernel.index(added) :]:
                 add_ops([op], False, partial(_left_over, added, op))
-        for index in range(len(graph.ops)):
-            if can.int8[index].any() and index not in fused and not is_free(graph.ops[index]):
+        for index in find_reshapes(graph.ops):
+            add("reshape", index, partial(reshape_signature, graph, index), _always)
+        fused |= find_paddings(graph.ops)
+        for index, each in enumerate(graph.ops):
+            # layers in int8 have their channels last, whatever the network says
+            free = index in fused or is_free(each) or changes_layout(each)
+            if can.int8[index].any() and not free:
                 add_ops(units.get(index, (index,)), True, partial(_in_int8, index))
         for row in np.flatnonzero(can.quantized.any(axis=1)).tolist():
             index = OUTSIDE if row == len(graph.ops) else row
@@ -82,8 +90,16 @@ class LatencyModel:
         return sorted({signature for part in self._parts for signature in part.signatures(grid)})
 
 
+def _always(placement: Placement) -> np.ndarray:
+    return np.ones(placement.int8.shape[1], dtype=bool)
+
+
 def _in_float(op: int, placement: Placement) -> np.ndarray:
     return ~placement.int8[op]
+
+
+def _behind(head: int, op: int, placement: Placement) -> np.ndarray:
+    return placement.int8[head] & ~placement.int8[op]
 
 
 def _in_int8(op: int, placement: Placement) -> np.ndarray:

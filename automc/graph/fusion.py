@@ -16,6 +16,7 @@ FREE = frozenset(
 )
 """Operators that move no data at inference."""
 
+_RESHAPES = frozenset("view _unsafe_view reshape flatten".split())
 BATCH_NORMS = frozenset(
     "native_batch_norm _native_batch_norm_legit_no_training cudnn_batch_norm _batch_norm_no_update".split()
 )
@@ -23,6 +24,8 @@ _CONV_FUSES = frozenset("relu sigmoid tanh hardtanh leaky_relu hardsigmoid hards
 _SUM_FUSES = _CONV_FUSES - {"hardtanh", "leaky_relu"}
 _LINEAR_FUSES = frozenset("relu sigmoid tanh leaky_relu hardsigmoid elu".split())
 
+
+_LINEAR = frozenset({"addmm", "mm"})
 
 Kernel = tuple[int, ...]
 """Positions of operators that run as one, the one whose shapes count first."""
@@ -38,15 +41,35 @@ def users_of(ops: Sequence[Op]) -> dict[int, list[int]]:
     return users
 
 
+def is_linear(ops: Sequence[Op], index: int) -> bool:
+    """Says whether an operator is a linear layer's: a product with a weight."""
+    weight = ops[index].sources[-1] if ops[index].kind in _LINEAR else OUTSIDE
+    return weight != OUTSIDE and ops[weight].kind == "t" and ops[weight].sources[0] == OUTSIDE
+
+
+def find_paddings(ops: Sequence[Op]) -> frozenset[int]:
+    """Returns the operators that put zeros around what only a convolution reads, which pads by itself."""
+    users = users_of(ops)
+    return frozenset(
+        index
+        for index, op in enumerate(ops)
+        if op.kind == "constant_pad_nd"
+        and not op.attribute("value")
+        and len(op.attribute("pad")) <= 2 * (len(op.output) - 2)
+        and min(op.attribute("pad")) >= 0
+        and [(ops[user].kind, ops[user].sources[0]) for user in users.get(index, [])] == [("convolution", index)]
+    )
+
+
 def find_kernels(ops: Sequence[Op]) -> list[Kernel]:
     """Returns the kernels of a network, in execution order."""
-    users = users_of(ops)
+    users, paddings = users_of(ops), find_paddings(ops)
     taken: set[int] = set()
     kernels: dict[int, Kernel] = {}
     for index, op in enumerate(ops):
-        if index in taken or is_free(op):
+        if index in taken or is_free(op) or index in paddings:
             continue
-        if op.kind not in {"convolution", "addmm"}:
+        if op.kind != "convolution" and not is_linear(ops, index):
             kernels[index] = (index,)
             continue
         chain, added, last = [index], False, index
@@ -78,6 +101,22 @@ def find_kernels(ops: Sequence[Op]) -> list[Kernel]:
     return [kernel for index, kernel in sorted(kernels.items()) if index not in fused]
 
 
+def find_reshapes(ops: Sequence[Op]) -> list[int]:
+    """Returns the views that the runtime runs as a reshape: of several in a row the last, of equal ones the first."""
+    users = users_of(ops)
+
+    def reshapes(index: int) -> bool:
+        op = ops[index]
+        return op.runs and op.kind in _RESHAPES and _sizes(op.inputs[0]) != _sizes(op.output)
+
+    found: dict[tuple[int, tuple[int, ...]], int] = {}
+    for index in filter(reshapes, range(len(ops))):
+        after = users.get(index, [])
+        if not (len(after) == 1 and ops[after[0]].kind in _RESHAPES):
+            found.setdefault((ops[index].sources[0], ops[index].output), index)
+    return sorted(found.values())
+
+
 def joined_sums(ops: Sequence[Op], kernels: Sequence[Kernel]) -> dict[int, tuple[int, int]]:
     """Returns, for each addition in a kernel, the convolution that takes it and what is added to its result."""
     joined = {}
@@ -89,8 +128,15 @@ def joined_sums(ops: Sequence[Op], kernels: Sequence[Kernel]) -> dict[int, tuple
 
 
 def is_free(op: Op) -> bool:
-    """Says whether an operator moves no data: views, and slices that leave nothing out."""
-    return op.kind in FREE or (op.kind == "slice" and op.inputs[0] == op.output)
+    """Says whether an operator moves no data: views, slices that leave nothing out, padding that adds nothing.
+
+    What the exported network does not have is free too.
+    """
+    return op.kind in FREE or not op.runs or (op.kind in {"slice", "constant_pad_nd"} and op.inputs[0] == op.output)
+
+
+def _sizes(shape: tuple[int, ...]) -> list[int]:
+    return [size for size in shape if size != 1]
 
 
 def _ends_in_convolution(ops: Sequence[Op], index: int, users: dict[int, list[int]]) -> bool:

@@ -34,7 +34,9 @@ class Op:
         sources: for each tensor argument, the index of the operator that made it, or `OUTSIDE`.
         output: shape of its first result.
         attributes: its other arguments by name, as (name, value) pairs.
-        call: the call of a torch function whose result its result is; None where it only leads to that.
+        call: the call of a torch function whose result its result is, the first if others passed it on; None where it
+            only leads to that.
+        runs: whether an exported network has it: not what is made of constants only, or what no output needs.
     """
 
     kind: str
@@ -44,6 +46,7 @@ class Op:
     output: Shape
     attributes: tuple[tuple[str, Any], ...]
     call: Call | None = None
+    runs: bool = True
 
     def attribute(self, name: str, default: Any = None) -> Any:
         """Returns the argument of that name."""
@@ -57,16 +60,18 @@ class Op:
 @torch.no_grad()
 def record(model: nn.Module, inputs: Inputs) -> tuple[list[Op], Any]:
     """Runs the model once and returns its operators in execution order, and its outputs."""
-    with _unfused_attention(), _innermost_module(model) as where, _Recorder(where) as recorder, Calls(recorder.name):
+    recorder = _Recorder(inputs)
+    with _unfused_attention(), _innermost_module(model) as recorder.where, recorder, Calls(recorder.name):
         outputs = call(model, inputs)
-    return recorder.ops, outputs
+    return recorder.finish(outputs), outputs
 
 
 class Calls(TorchFunctionMode):
     """Sees every call of a torch function, and may change its arguments and its result.
 
     Calls are told apart by their names and numbers, which stay the same for one network, whether it runs, is trained
-    or is exported.
+    or is exported. Those whose result is no tensor of floats are left alone and not counted: what makes masks and
+    positions may be another thing while a network is exported.
 
     Args:
         after: takes a call and its result, and returns what the caller gets.
@@ -85,8 +90,11 @@ class Calls(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", str(func))
         number = self._counts.get(name, 0)
+        result = func(*self._before((name, number), args), **(kwargs or {}))
+        if not (isinstance(result, Tensor) and result.is_floating_point()):
+            return result
         self._counts[name] = number + 1
-        return self._after((name, number), func(*self._before((name, number), args), **(kwargs or {})))
+        return self._after((name, number), result)
 
 
 @contextmanager
@@ -119,18 +127,31 @@ def _innermost_module(model: nn.Module) -> Iterator[Callable[[], str]]:
 
 
 class _Recorder(TorchDispatchMode):
-    def __init__(self, where: Callable[[], str]) -> None:
+    def __init__(self, inputs: Inputs) -> None:
         super().__init__()
         self.ops: list[Op] = []
-        self._where = where
+        self.where: Callable[[], str] = str
+        self._given = {id(leaf) for leaf in pytree.tree_leaves(inputs)}
+        self._varies: list[bool] = []
         self._made_by: dict[int, int] = {}
         self._alive: list[Any] = []  # so that no tensor's id is given to another while we run
 
     def name(self, made: Call, result: Any) -> Any:
         """Notes that a call of a torch function gave the result of the last operator."""
         if torch.is_tensor(result) and self._made_by.get(id(result)) == len(self.ops) - 1 >= 0:
-            self.ops[-1] = replace(self.ops[-1], call=made)
+            self.ops[-1] = replace(self.ops[-1], call=self.ops[-1].call or made)
         return result
+
+    def finish(self, outputs: Any) -> list[Op]:
+        """Returns the operators, with what the network does not need marked."""
+        leaves = pytree.tree_leaves(outputs)
+        needed = {self._made_by.get(id(leaf), OUTSIDE) for leaf in leaves}
+        if not all(torch.is_tensor(leaf) for leaf in leaves):  # there may be tensors in it
+            needed = set(range(len(self.ops)))
+        for index in range(len(self.ops) - 1, -1, -1):
+            if index in needed:
+                needed.update(self.ops[index].sources)
+        return [replace(op, runs=i in needed and self._varies[i]) for i, op in enumerate(self.ops)]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -144,12 +165,18 @@ class _Recorder(TorchDispatchMode):
         if not tensors:  # it makes a constant, which costs nothing at run time
             return result
         self._alive.append((tensors, results))
+        self._varies.append(
+            any(
+                id(t) in self._given or (s != OUTSIDE and self._varies[s])
+                for t, s in zip(tensors, sources, strict=True)
+            )
+        )
         for tensor in results:
             self._made_by[id(tensor)] = len(self.ops)
         self.ops.append(
             Op(
                 kind=func._schema.name.split("::")[1].rstrip("_"),
-                module=self._where(),
+                module=self.where(),
                 inputs=shapes,
                 sources=sources,
                 output=tuple(results[0].shape) if results else (),

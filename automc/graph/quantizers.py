@@ -3,7 +3,8 @@
 What an int8 layer reads and what it gives is quantized, otherwise ONNX Runtime does not run it in int8. It gives its
 result after BatchNorm and ReLU, which both disappear in it. A float layer between two quantized tensors is turned
 into int8 by ONNX Runtime whether asked or not, so it is int8 here. An addition of two quantized tensors runs in int8
-too, and what only moves numbers (views, slices, max pooling) keeps the quantizer that they have.
+too, and what only moves numbers (views, slices, max pooling) keeps the quantizer that they have. Some others run in
+int8 where all that they read is quantized and what they give is read in int8. All else is float.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
-from automc.graph.fusion import BATCH_NORMS, find_kernels, is_free, joined_sums, users_of
+from automc.graph.fusion import BATCH_NORMS, find_kernels, find_paddings, is_free, is_linear, joined_sums, users_of
 from automc.graph.ops import OUTSIDE, Op
 
 _MOVES = frozenset({"slice", "max_pool2d_with_indices", "permute", "transpose"})
 _AGAIN = frozenset({"constant_pad_nd"})  # has no kernel in int8; quantized again, an addition behind it can have one
+_BETWEEN = frozenset("add mul cat sigmoid leaky_relu _softmax avg_pool2d bmm".split())  # in int8 if it is around them
 _STAYS = BATCH_NORMS | set("relu hardtanh leaky_relu sigmoid tanh max_pool2d_with_indices avg_pool2d".split())
 _CLIPS = frozenset({"relu", "hardtanh"})  # a quantizer clips, so they need not run
 
@@ -30,12 +32,14 @@ class Layer:
     Attributes:
         name: its module.
         ops: its operator and those that disappear in it (BatchNorm, ReLU), as positions.
+        result: the one of them whose result is the module's.
         source: the operator whose result it reads, or `OUTSIDE` for the network's input.
         norm: the BatchNorm module that is folded into it, or None.
     """
 
     name: str
     ops: tuple[int, ...]
+    result: int
     source: int
     norm: str | None
 
@@ -70,10 +74,10 @@ def find_layers(model: nn.Module, ops: Sequence[Op], input_shape: tuple[int, ...
         ops: its operators.
         input_shape: shape of its input; empty if there are several.
     """
-    users = users_of(ops)
+    users, paddings = users_of(ops), find_paddings(ops)
     runs: dict[str, int] = {}
-    for op in ops:
-        if op.kind in BATCH_NORMS | {"convolution", "addmm"}:
+    for index, op in enumerate(ops):
+        if op.kind in BATCH_NORMS | {"convolution"} or is_linear(ops, index):
             runs[op.module] = runs.get(op.module, 0) + 1
     owners: dict[int, int] = {}
     for module in model.modules():
@@ -87,20 +91,25 @@ def find_layers(model: nn.Module, ops: Sequence[Op], input_shape: tuple[int, ...
     layers = []
     for index, op in enumerate(ops):
         layer = model.get_submodule(op.module)
-        if op.module not in alone or op.call is None or not _quantizable(op, layer):
+        if op.module not in alone or not _quantizable(ops, index, layer):
             continue
-        source = op.sources[0 if isinstance(layer, nn.Conv2d) else -2]
-        shape = op.inputs[0 if isinstance(layer, nn.Conv2d) else -2]
+        chain = _to_result(ops, users, index)
+        if chain is None:
+            continue
+        at = 0 if isinstance(layer, nn.Conv2d) else -2
+        source, shape = op.sources[at], op.inputs[at]
+        while source != OUTSIDE and (source in paddings or _leads_on(ops[source], op.module)):
+            source, shape = ops[source].sources[0], ops[source].inputs[0]
         if shape != input_shape if source == OUTSIDE else ops[source].call is None:
             continue
-        chain, norm = [index], None
-        after = _only_user(ops, users, index)
+        result, norm = chain[-1], None
+        after = _only_user(ops, users, result)
         if after is not None and ops[after].kind in BATCH_NORMS and isinstance(layer, nn.Conv2d):
             if ops[after].module not in alone or not _foldable(model.get_submodule(ops[after].module)):
                 continue
             norm = ops[after].module
             chain.append(after)
-        layers.append(Layer(op.module, _with_clip(ops, users, chain), source, norm))
+        layers.append(Layer(op.module, _with_clip(ops, users, chain), result, source, norm))
     return tuple(layers)
 
 
@@ -129,9 +138,18 @@ class Quantizers:
         chains = [*(layer.ops for layer in layers), *self._sums.values()]
         self._heads = {layer.ops[0]: layer for layer in layers}
         self._inner = {op: chain[0] for chain in chains for op in chain[1:]}
-        self._moves = np.array([*(_moves(op) for op in ops), False])
+        self._between = {index for index, op in enumerate(ops) if _is_between(op)} - set(self._sums)
+        paddings = find_paddings(ops)
+        moves = (index in paddings or _moves(op) for index, op in enumerate(ops))
+        self._moves = np.array([*(move and index not in self._inner for index, move in enumerate(moves)), False])
+        # the runtime puts a quantizer before what only moves numbers
+        self._stands = {
+            index: op.sources[0]
+            for index, op in enumerate(ops)
+            if self._moves[index] and op.kind != "expand" and self._users.get(op.sources[0]) == [index]
+        }
         self._gives = self._moves.copy()  # what it gives is quantized when it runs in int8
-        self._gives[[chain[-1] for chain in chains]] = True
+        self._gives[[*(chain[-1] for chain in chains), *self._between]] = True
 
     def place(self, int8: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray] | None = None) -> Placement:
         """Returns the placement under B policies.
@@ -163,7 +181,7 @@ class Quantizers:
         wanted = np.zeros_like(present)  # by an int8 layer that reads it
         for layer in self._layers:
             wanted[layer.source] |= int8[layer.name] & present[layer.ops[0]]
-        self._hand_back(wanted, kept)
+        self._hand_back(wanted, kept, self._stands)
         runs, quantized = np.zeros_like(present), wanted & present
         for index, op in enumerate(self._ops):
             if index in self._heads:
@@ -173,6 +191,8 @@ class Quantizers:
                 runs[index] = runs[self._inner[index]]
             elif index in self._sums:
                 runs[index] = quantized[op.sources[0]] & quantized[op.sources[1]]
+            elif index in self._between:
+                runs[index] = quantized[list(op.sources)].all(axis=0) & wanted[index]
             elif self._moves[index] and op.sources[0] != OUTSIDE:
                 runs[index] = quantized[op.sources[0]]
             runs[index] &= present[index]
@@ -210,10 +230,24 @@ class Quantizers:
         self._hand_back(read, kept)
         return read
 
-    def _hand_back(self, read: np.ndarray, kept: Mapping[str, np.ndarray]) -> None:
-        """Whoever reads the result of a dropped block reads what the block would have read."""
-        for name, span in reversed(self._spans.items()):
-            read[span.source] |= read[span.result] & ~kept[name]
+    def _hand_back(
+        self, read: np.ndarray, kept: Mapping[str, np.ndarray], through: Mapping[int, int] | None = None
+    ) -> None:
+        """Whoever reads the result of a dropped block reads what the block would have read.
+
+        Args:
+            read: (O + 1, B) whose results are read, which is what changes.
+            kept: for each block, (B,) whether it stays.
+            through: operators whose readers read in the same way what they read, and that.
+        """
+        backwards = sorted({**self._results, **(through or {})}, reverse=True)
+        for index in backwards:
+            if index in self._results:
+                name = self._results[index]
+                read[self._spans[name].source] |= read[index] & ~kept[name]
+                read[index] &= kept[name]
+            if through and index in through:
+                read[through[index]] |= read[index]
 
     def _pass_on(self, state: np.ndarray, index: int, kept: Mapping[str, np.ndarray]) -> None:
         """The result of a dropped block is in the state of what the block would have read."""
@@ -233,10 +267,26 @@ class _Span:
         self.result = self.inside[-1]
 
 
-def _quantizable(op: Op, layer: nn.Module) -> bool:
+def _quantizable(ops: Sequence[Op], index: int, layer: nn.Module) -> bool:
     if isinstance(layer, nn.Conv2d):
-        return op.kind == "convolution" and layer.padding_mode == "zeros"
-    return isinstance(layer, nn.Linear) and op.kind == "addmm" and layer.bias is not None
+        return ops[index].kind == "convolution" and layer.padding_mode == "zeros"
+    return isinstance(layer, nn.Linear) and is_linear(ops, index)
+
+
+def _to_result(ops: Sequence[Op], users: Mapping[int, list[int]], index: int) -> list[int] | None:
+    """Returns an operator and those after it up to the one that gives its module's result, if nothing else is there."""
+    chain = [index]
+    while ops[chain[-1]].call is None:
+        after = _only_user(ops, users, chain[-1])
+        if after is None or ops[after].module != ops[index].module or not is_free(ops[after]):
+            return None
+        chain.append(after)
+    return chain
+
+
+def _leads_on(op: Op, module: str) -> bool:
+    """Says whether an operator is only how a module reads its input."""
+    return op.call is None and op.module == module and is_free(op)
 
 
 def _foldable(norm: nn.Module) -> bool:
@@ -245,6 +295,11 @@ def _foldable(norm: nn.Module) -> bool:
 
 def _moves(op: Op) -> bool:
     return op.kind in _MOVES or is_free(op)
+
+
+def _is_between(op: Op) -> bool:
+    """Says whether the runtime has an operator in int8 for what is read and given in int8."""
+    return op.kind in _BETWEEN and OUTSIDE not in op.sources and op.call is not None
 
 
 def _is_sum(ops: Sequence[Op], index: int) -> bool:

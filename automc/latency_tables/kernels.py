@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from automc.graph import ModelGraph, Op
-from automc.graph.fusion import BATCH_NORMS
+from automc.graph.fusion import BATCH_NORMS, is_linear
 from automc.graph.ops import OUTSIDE
 from automc.latency_tables.signature import INT8, Signature
 
 _RENAMED = {"_softmax": "softmax", "_adaptive_avg_pool2d": "adaptive_avg_pool2d", "convolution": "conv"}
 _RENAMED |= dict.fromkeys(BATCH_NORMS, "batch_norm")
 _RENAMED |= {"addmm": "linear", "max_pool2d_with_indices": "max_pool2d", "constant_pad_nd": "pad"}
+_RENAMED |= dict.fromkeys(("mm", "bmm"), "matmul")
+_RENAMED |= {"_scaled_dot_product_flash_attention_for_cpu": "attention", "_prelu_kernel": "prelu"}
+_TO_LAST, _FROM_LAST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -29,6 +33,7 @@ def signature_of(graph: ModelGraph, ops: Sequence[int], dims: np.ndarray, int8: 
         int8: whether they run in int8; an activation then costs nothing of its own and is left out.
     """
     names = [_name(graph.ops[index]) for index in ops if graph.ops[index].kind not in BATCH_NORMS or len(ops) == 1]
+    names[:1] = ["linear"] if is_linear(graph.ops, ops[0]) else names[:1]
     op, shapes = graph.ops[ops[0]], _shapes_at(graph, ops[0], dims)
     signature = _RULES.get(names[0], _elementwise)("+".join(names[:1] if int8 else names), op, shapes)
     return replace(signature, op=INT8 + signature.op) if int8 else signature
@@ -44,7 +49,31 @@ def edge_signature(graph: ModelGraph, op: int, dims: np.ndarray, name: str) -> S
         name: `QUANTIZE` or `DEQUANTIZE`.
     """
     shape = _shapes_at(graph, op, dims)[-1] if op != OUTSIDE else graph.input_shape
+    if not _is_image(graph, op, shape):
+        return Signature.of(name, shape[-1:], before=(math.prod(shape[:-1]),), after=())
     return Signature.of(name, (shape[_channel(shape)],), **_around(shape))
+
+
+def reshape_signature(graph: ModelGraph, op: int, dims: np.ndarray) -> Signature:
+    """Returns the signature of a view that the runtime runs."""
+    shape = _shapes_at(graph, op, dims)[-1]
+    return Signature.of("reshape", shape[-1:], before=(math.prod(shape[:-1]),), after=())
+
+
+def changes_layout(op: Op) -> bool:
+    """Says whether an operator brings the channels of images to the end or back."""
+    return op.kind == "permute" and op.attribute("dims") in (_TO_LAST, _FROM_LAST)
+
+
+def _is_image(graph: ModelGraph, op: int, shape: tuple[int, ...]) -> bool:
+    """Says whether a result is in the layout of convolutions, by what made it."""
+    image, moved = len(shape) == 4, False
+    while image and op != OUTSIDE and graph.ops[op].kind != "convolution":
+        if is_linear(graph.ops, op) or graph.ops[op].kind == "native_layer_norm":
+            return moved
+        moved ^= changes_layout(graph.ops[op])
+        op = graph.ops[op].sources[0]
+    return image and not moved
 
 
 def _shapes_at(graph: ModelGraph, op: int, dims: np.ndarray) -> Shapes:
@@ -68,7 +97,8 @@ def _conv(name: str, op: Op, shapes: Shapes) -> Signature:
         "d": op.attribute("dilation"),
     }
     if op.attribute("transposed"):
-        return Signature.of("conv_transpose" + name.removeprefix("conv"), (x[1], shapes[-1][1]), g=(groups,), **rest)
+        rest |= {"g": (groups,), "o": op.attribute("output_padding")}
+        return Signature.of("conv_transpose" + name.removeprefix("conv"), (x[1], shapes[-1][1]), **rest)
     if groups > 1 and weight[1] == 1 and weight[0] == x[1]:
         return Signature.of("dwconv" + name.removeprefix("conv"), (x[1],), **rest)
     return Signature.of(name, (x[1], weight[0]), g=(x[1] // weight[1],), **rest)
@@ -81,7 +111,37 @@ def _linear(name: str, op: Op, shapes: Shapes) -> Signature:
 
 def _matmul(name: str, op: Op, shapes: Shapes) -> Signature:
     a, b = shapes[0], shapes[1]
-    return Signature.of("matmul", (*a, b[-1]))
+    return Signature.of(name, (*a, b[-1]))
+
+
+def _attention(name: str, op: Op, shapes: Shapes) -> Signature:
+    query, key = shapes[0], shapes[1]
+    return Signature.of(name, (query[1], query[3]), n=query[:1], l=(query[2], key[2]), mask=(int(len(shapes) > 4),))
+
+
+def _embedding(name: str, op: Op, shapes: Shapes) -> Signature:
+    table, ids = shapes[0], shapes[1]
+    return Signature.of(name, table[1:], rows=table[:1], n=(math.prod(ids),))
+
+
+def _layer_norm(name: str, op: Op, shapes: Shapes) -> Signature:
+    x, normalized = shapes[0], len(op.attribute("normalized_shape"))
+    return Signature.of(name, (math.prod(x[-normalized:]),), before=(math.prod(x[:-normalized]),), after=())
+
+
+def _group_norm(name: str, op: Op, shapes: Shapes) -> Signature:
+    x = shapes[0]
+    return Signature.of(name, (x[1],), n=x[:1], hw=x[2:], g=(op.attribute("group"),))
+
+
+def _select(name: str, op: Op, shapes: Shapes) -> Signature:
+    x = shapes[0]
+    return Signature.of(name, (x[_channel(x)],), axis=(op.attribute("dim", 0) % len(x),), **_around(x))
+
+
+def _resize(name: str, op: Op, shapes: Shapes) -> Signature:
+    x, out = shapes[0], shapes[-1]
+    return Signature.of(name, (x[1],), out=out[2:], **_around(x))
 
 
 def _pool(name: str, op: Op, shapes: Shapes) -> Signature:
@@ -166,8 +226,14 @@ def _around(shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
 _RULES: dict[str, Callable[[str, Op, Shapes], Signature]] = {
     "conv": _conv,
     "linear": _linear,
-    "mm": _matmul,
-    "bmm": _matmul,
+    "matmul": _matmul,
+    "attention": _attention,
+    "embedding": _embedding,
+    "native_layer_norm": _layer_norm,
+    "native_group_norm": _group_norm,
+    "select": _select,
+    "upsample_nearest2d": _resize,
+    "upsample_bilinear2d": _resize,
     "max_pool2d": _pool,
     "avg_pool2d": _pool,
     "mean": _mean,

@@ -16,6 +16,7 @@ import numpy as np
 from automc.errors import TableError
 from automc.latency_tables.micro_graph import (
     BINARY,
+    LOGICAL,
     MicroGraph,
     conv_attributes,
     input_shapes,
@@ -24,6 +25,7 @@ from automc.latency_tables.micro_graph import (
     slice_bounds,
 )
 from automc.latency_tables.micro_int8 import int8_branch, int8_link, is_int8
+from automc.latency_tables.micro_sequences import SEQUENCE_BUILDERS
 from automc.latency_tables.signature import INT8, Signature
 
 _UNARY: dict[str, tuple[str, dict[str, Any]]] = {
@@ -36,7 +38,13 @@ _UNARY: dict[str, tuple[str, dict[str, Any]]] = {
     "hardsigmoid": ("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}),
     "softplus": ("Softplus", {}),
     "softmax": ("Softmax", {"axis": -1}),
+    "exp": ("Exp", {}),
+    "erf": ("Erf", {}),
+    "neg": ("Neg", {}),
+    "abs": ("Abs", {}),
+    "sqrt": ("Sqrt", {}),
 }
+_NO_IMAGES = frozenset({"permute", "attention", "matmul", "softmax", "select", "where", "index", *LOGICAL})
 _COMPOSED = frozenset({"hardtanh", "silu", "hardswish"})
 
 
@@ -65,7 +73,9 @@ def side_by_side(signatures: Sequence[Signature]) -> bytes:
             outputs.append(int8_branch(graph, f"k{index}", signature))
             continue
         sources = [
-            producer(graph, f"k{index}.src{number}", shape, _joins_convolutions(signature))
+            producer(
+                graph, f"k{index}.src{number}", shape, _joins_convolutions(signature), signature.op not in _NO_IMAGES
+            )
             for number, shape in enumerate(input_shapes(signature))
         ]
         result = _branch(graph, f"k{index}.op", signature, sources)
@@ -119,6 +129,15 @@ def _conv(graph: MicroGraph, name: str, signature: Signature, sources: list[str]
     return graph.node("Conv", [sources[0], weight, graph.weight(f"{name}.b", outputs)], name, **attributes)
 
 
+def _conv_transpose(graph: MicroGraph, name: str, signature: Signature, sources: list[str]) -> str:
+    attributes = conv_attributes(signature)
+    inputs, outputs = signature.channels
+    weight = graph.weight(f"{name}.w", inputs, outputs // attributes["group"], *signature.get("k"))
+    bias = graph.weight(f"{name}.b", outputs)
+    more = {"output_padding": signature.get("o")}
+    return graph.node("ConvTranspose", [sources[0], weight, bias], name, **attributes, **more)
+
+
 def _linear(graph: MicroGraph, name: str, signature: Signature, sources: list[str]) -> str:
     inputs, outputs = signature.channels
     weight = graph.weight(f"{name}.w", outputs, inputs)
@@ -146,11 +165,6 @@ def _batch_norm(graph: MicroGraph, name: str, signature: Signature, sources: lis
     return graph.node("BatchNormalization", [sources[0], *ones], name)
 
 
-def _layer_norm(graph: MicroGraph, name: str, signature: Signature, sources: list[str]) -> str:
-    ones = [graph.weight(f"{name}.{p}", values=np.ones(signature.channels[0], dtype=np.float32)) for p in "sb"]
-    return graph.node("LayerNormalization", [sources[0], *ones], name)
-
-
 def _permute(graph: MicroGraph, name: str, signature: Signature, sources: list[str]) -> str:
     return graph.node("Transpose", sources, name, perm=signature.get("order"))
 
@@ -173,9 +187,10 @@ def _pad(graph: MicroGraph, name: str, signature: Signature, sources: list[str])
     return graph.node("Pad", [sources[0], graph.weight(f"{name}.pads", values=values)], name)
 
 
-_BUILDERS: dict[str, Callable[[MicroGraph, str, Signature, list[str]], str]] = {
+_BUILDERS: dict[str, Callable[[MicroGraph, str, Signature, list[str]], str]] = SEQUENCE_BUILDERS | {
     "conv": _conv,
     "dwconv": _conv,
+    "conv_transpose": _conv_transpose,
     "linear": _linear,
     "matmul": lambda graph, name, _, sources: graph.node("MatMul", sources, name),
     "max_pool2d": _pool,
@@ -183,7 +198,6 @@ _BUILDERS: dict[str, Callable[[MicroGraph, str, Signature, list[str]], str]] = {
     "mean": _mean,
     "adaptive_avg_pool2d": _adaptive,
     "batch_norm": _batch_norm,
-    "native_layer_norm": _layer_norm,
     "permute": _permute,
     "transpose": _permute,
     "cat": _cat,

@@ -14,6 +14,7 @@ from automc.latency_tables.signature import Signature
 OPSET = 20
 _IR = 10
 
+LOGICAL = {"bitwise_and": "And", "bitwise_or": "Or"}
 BINARY = {"add": "Add", "mul": "Mul", "sub": "Sub", "div": "Div"}
 
 
@@ -70,10 +71,18 @@ def input_shapes(signature: Signature) -> list[tuple[int, ...]]:
         return [left, (*left[:-2], left[-1], channels[-1])]
     if first in {"max_pool2d", "avg_pool2d"}:
         return [(*signature.get("n"), channels[0], *signature.get("hw"))]
+    if first == "attention":
+        (n, (queries, keys)), (heads, size) = (signature.get(name) for name in ("n", "l")), channels
+        masks = [(*n, 1, queries, keys)] * signature.get("mask")[0]
+        return [(*n, heads, queries, size), *[(*n, heads, keys, size)] * 2, *masks]
+    if first == "embedding":
+        return [signature.get("n")]
+    if first == "native_group_norm":
+        return [(*signature.get("n"), channels[0], *signature.get("hw"))]
     if first == "cat":
         return [(*signature.get("before"), part, *signature.get("after")) for part in channels]
     shape = (*signature.get("before"), channels[0], *signature.get("after"))
-    if first in BINARY:
+    if first in BINARY or first in LOGICAL:
         repeated = dict(signature.rest).get("by", (1,) * len(shape))
         return [shape, tuple(size if same else 1 for size, same in zip(shape, repeated, strict=True))]
     return [shape]
@@ -106,9 +115,17 @@ def pool_attributes(signature: Signature) -> dict[str, Any]:
     }
 
 
-def producer(graph: MicroGraph, name: str, shape: tuple[int, ...], apart: bool = False) -> str:
-    """Adds something cheap that gives this shape in the convolutions' layout; ``apart`` lets nothing fuse with it."""
-    if len(shape) == 4:
+def producer(graph: MicroGraph, name: str, shape: tuple[int, ...], apart: bool = False, image: bool = True) -> str:
+    """Adds something cheap that gives this shape.
+
+    Args:
+        graph: where to.
+        name: its name.
+        shape: its result's.
+        apart: whether nothing may be fused with it.
+        image: whether what has four dimensions is in the layout of convolutions.
+    """
+    if len(shape) == 4 and image:
         narrow = (shape[0], 1, *shape[2:])
         weight = graph.weight(name + ".w", shape[1], 1, 1, 1)
         tensor = graph.node("Conv", [graph.input(name + ".x", narrow), weight], name, kernel_shape=[1, 1])

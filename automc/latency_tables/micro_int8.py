@@ -6,6 +6,8 @@ a network: only then do all of them run in the layout that they have there.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -45,33 +47,51 @@ def int8_branch(graph: MicroGraph, name: str, signature: Signature) -> str:
         source = _int8_source(graph, f"{name}.src", shape, last=f"{name}.op")
         return _float_end(graph, f"{name}.end", source, shape)
     plain = replace(signature, op=signature.op.removeprefix(INT8))
-    if plain.op not in {"conv", "dwconv", "linear", "add", "max_pool2d", "slice"}:
+    if plain.op not in {"conv", "dwconv", "linear", *_OTHERS}:
         raise TableError(f"operator '{signature.op}' cannot be measured: the runtime has none in int8")
     shapes = input_shapes(plain)
-    sources = [_int8_source(graph, f"{name}.src{number}", shape) for number, shape in enumerate(shapes)]
+    images = len(shapes[0]) == 4 and plain.op not in {"permute", "matmul", "softmax"}
+    sources = [_int8_source(graph, f"{name}.src{number}", shape, images) for number, shape in enumerate(shapes)]
     made = f"{name}.op"
+    outputs = plain.channels[0]
     if plain.op in {"conv", "dwconv", "linear"}:
-        tensor = _layer(graph, made, plain, sources[0])
-        outputs = plain.channels[-1]
-    elif plain.op == "add":
-        tensor = graph.node("Add", sources, made)
-        outputs = plain.channels[0]
-    elif plain.op == "max_pool2d":
-        tensor = graph.node("MaxPool", sources, made, **pool_attributes(plain))
-        outputs = plain.channels[0]
+        tensor, outputs = _layer(graph, made, plain, sources[0]), plain.channels[-1]
     else:
-        tensor = graph.node("Slice", [sources[0], *slice_bounds(graph, made, plain)], made)
-        outputs = plain.channels[0]
-    flat = len(shapes[0]) == 2
-    return _weighted(
-        graph, f"{name}.end", _quantized(graph, f"{made}.q", tensor), (1, outputs) if flat else (1, outputs, 1, 1)
-    )
+        if plain.op == "cat" and plain.get("axis") == (1,):
+            outputs = sum(plain.channels)
+        tensor = _OTHERS[plain.op](graph, made, plain, sources)
+    tensor = _quantized(graph, f"{made}.q", tensor)
+    if images or len(shapes[0]) == 2:
+        return _weighted(graph, f"{name}.end", tensor, (1, outputs, 1, 1) if images else (1, outputs))
+    width = input_shapes(plain)[0][plain.get("order")[-1]] if plain.op == "permute" else plain.channels[-1]
+    width = shapes[0][-1] if plain.op not in {"permute", "matmul"} else width
+    return _weighted(graph, f"{name}.end", _reshaped(graph, f"{name}.end.rows", tensor, (-1, width)), (1, width))
 
 
 def int8_link(graph: MicroGraph, name: str, signature: Signature, tensor: str) -> str:
     """Adds one layer in int8 to a chain of them; returns its result."""
     plain = replace(signature, op=signature.op.removeprefix(INT8))
     return _quantized(graph, f"{name}.q", _layer(graph, name, plain, _quantized(graph, f"{name}.in", tensor)))
+
+
+_Builder = Callable[[MicroGraph, str, Signature, list[str]], str]
+_OTHERS: dict[str, _Builder] = {
+    "add": lambda graph, name, _, sources: graph.node("Add", sources, name),
+    "mul": lambda graph, name, _, sources: graph.node("Mul", sources, name),
+    "matmul": lambda graph, name, _, sources: graph.node("MatMul", sources, name),
+    "sigmoid": lambda graph, name, _, sources: graph.node("Sigmoid", sources, name),
+    "leaky_relu": lambda graph, name, _, sources: graph.node("LeakyRelu", sources, name),
+    "softmax": lambda graph, name, _, sources: graph.node("Softmax", sources, name, axis=-1),
+    "cat": lambda graph, name, plain, sources: graph.node("Concat", sources, name, axis=plain.get("axis")[0]),
+    "permute": lambda graph, name, plain, sources: graph.node("Transpose", sources, name, perm=plain.get("order")),
+    "max_pool2d": lambda graph, name, plain, sources: graph.node("MaxPool", sources, name, **pool_attributes(plain)),
+    "avg_pool2d": lambda graph, name, plain, sources: graph.node(
+        "AveragePool", sources, name, **pool_attributes(plain)
+    ),
+    "slice": lambda graph, name, plain, sources: graph.node(
+        "Slice", [sources[0], *slice_bounds(graph, name, plain)], name
+    ),
+}
 
 
 def _quantized(graph: MicroGraph, name: str, tensor: str, last: str | None = None) -> str:
@@ -104,12 +124,20 @@ def _layer(graph: MicroGraph, name: str, signature: Signature, source: str) -> s
     return graph.node("Conv", [source, weight, bias], name, **attributes)
 
 
-def _int8_source(graph: MicroGraph, name: str, shape: tuple[int, ...], last: str | None = None) -> str:
-    """Adds a cheap layer in int8 that gives this shape."""
-    narrow = (shape[0], 1, *shape[2:])
-    tensor = _quantized(graph, f"{name}.in", graph.input(f"{name}.x", narrow))
-    tensor = _small(graph, f"{name}.layer", tensor, 1, shape[1], len(shape) == 4)
-    return _quantized(graph, f"{name}.q", tensor, last)
+def _int8_source(
+    graph: MicroGraph, name: str, shape: tuple[int, ...], image: bool = True, last: str | None = None
+) -> str:
+    """Adds a cheap layer in int8 that gives this shape; one that is no image comes from a linear layer."""
+    image = image and len(shape) == 4
+    made = shape if image or len(shape) == 2 else (math.prod(shape[:-1]), shape[-1])
+    tensor = _quantized(graph, f"{name}.in", graph.input(f"{name}.x", (made[0], 1, *made[2:])))
+    tensor = _small(graph, f"{name}.layer", tensor, 1, made[1], image)
+    tensor = _quantized(graph, f"{name}.q", tensor, last)
+    return tensor if made == shape else _reshaped(graph, f"{name}.shaped", tensor, shape)
+
+
+def _reshaped(graph: MicroGraph, name: str, tensor: str, shape: tuple[int, ...]) -> str:
+    return graph.node("Reshape", [tensor, graph.weight(f"{name}.to", values=np.array(shape))], name)
 
 
 def _weighted(graph: MicroGraph, name: str, tensor: str, shape: tuple[int, ...]) -> str:

@@ -33,8 +33,11 @@ def deployed_score(path: Path, task: Task, split: Split, outputs_like: Any, devi
     """
     batches = list(task.batches(split))
     arrays = deployed_outputs(path, [inputs for inputs, _ in batches], device)
-    _, structure = pytree.tree_flatten(outputs_like)
-    outputs = pytree.tree_unflatten([torch.from_numpy(array) for array in arrays], structure)
+    leaves, structure = pytree.tree_flatten(outputs_like)
+    found = iter(arrays)
+    outputs = pytree.tree_unflatten(
+        [torch.from_numpy(next(found)) if torch.is_tensor(leaf) else leaf for leaf in leaves], structure
+    )
     return task.score(outputs, concatenate([targets for _, targets in batches]))
 
 

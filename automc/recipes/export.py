@@ -69,9 +69,18 @@ def export_program(model: nn.Module, inputs: Inputs, path: Path) -> None:
 
 
 def _to_onnx(model: nn.Module, inputs: Inputs, names: list[str], free_batch: bool) -> Any:
+    from automc.recipes.onnx_attention import TRANSLATIONS  # a second to import
+
     args, kwargs, shapes = _arguments(model, inputs, free_batch)
     program = torch.onnx.export(
-        model.eval(), args, kwargs=kwargs, dynamo=True, verbose=False, input_names=names, dynamic_shapes=shapes
+        model.eval(),
+        args,
+        kwargs=kwargs,
+        dynamo=True,
+        verbose=False,
+        input_names=names,
+        dynamic_shapes=shapes,
+        custom_translation_table=TRANSLATIONS,
     )
     assert program is not None
     return program
@@ -90,9 +99,12 @@ def _arguments(model: nn.Module, inputs: Inputs, free_batch: bool) -> tuple[tupl
     # a batch of one would be taken for a constant
     two = pytree.tree_map(lambda tensor: torch.cat([tensor[:1], tensor[:1]]), inputs)
     shapes = pytree.tree_map(lambda _: {0: batch}, two)
-    kinds = {parameter.kind for parameter in inspect.signature(model.forward).parameters.values()}
+    parameters = inspect.signature(model.forward).parameters
+    kinds = {parameter.kind for parameter in parameters.values()}
     if isinstance(two, dict):
-        return (), two, {"kwargs": shapes} if inspect.Parameter.VAR_KEYWORD in kinds else shapes
+        named = {name: shape for name, shape in shapes.items() if name in parameters}
+        rest = {name: shape for name, shape in shapes.items() if name not in parameters}
+        return (), two, named | ({"kwargs": rest} if rest else {})
     return (two,), {}, {"args": (shapes,)} if inspect.Parameter.VAR_POSITIONAL in kinds else (shapes,)
 
 
@@ -108,12 +120,14 @@ def _clear_error(what: str, path: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Silences what the exporters print and warn about, which a user can do nothing about."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

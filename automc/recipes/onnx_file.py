@@ -12,6 +12,7 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from automc.latency_tables.child import run_child
+from automc.recipes.onnx_forms import unify, weights_of
 
 _LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
 _INT8_LAYERS = frozenset({"QLinearConv", "QGemm", "QLinearMatMul", "MatMulIntegerToFloat"})
@@ -46,7 +47,7 @@ def int8_layers(path: Path) -> Int8Layers:
     for node in graph.node:
         if node.op_type == "DequantizeLinear" or (node.op_type in _MOVES and node.input[0] in levels):
             levels.update(node.output)
-    layers = [node for node in graph.node if node.op_type in _LAYERS]
+    layers = _layers(graph)
     asked = [node.name for node in layers if set(node.input[:2]) <= levels]
     if not asked:
         return Int8Layers(len(layers), (), ())
@@ -57,9 +58,10 @@ def int8_layers(path: Path) -> Int8Layers:
 
 
 def tidy(model: onnx.ModelProto) -> None:
-    """Names layers after their modules, stores int8 weights as such, and drops what tells of the exporting machine."""
-    _name_layers(model.graph)
+    """Gives layers one form and their modules' names, stores int8 weights as such, drops what tells of the machine."""
     _store_levels(model)
+    unify(model.graph)
+    _name_layers(model.graph)
     for node in model.graph.node:
         del node.metadata_props[:]
     for value in (*model.graph.input, *model.graph.output, *model.graph.value_info, *model.graph.initializer):
@@ -67,12 +69,17 @@ def tidy(model: onnx.ModelProto) -> None:
     del model.graph.metadata_props[:]
 
 
+def _layers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    weights = weights_of(graph)
+    return [node for node in graph.node if node.op_type in _LAYERS and node.input[1] in weights]
+
+
 def _name_layers(graph: onnx.GraphProto) -> None:
     used = {node.name for node in graph.node}
     wrapped = any(value.name.startswith(_WRAPPER) for value in graph.initializer)
-    for node in graph.node:
+    for node in _layers(graph):
         scopes = {entry.key: entry.value for entry in node.metadata_props}.get(_SCOPES)
-        if node.op_type not in _LAYERS or scopes is None:
+        if scopes is None:
             continue
         name = ast.literal_eval(scopes)[-2]
         name = name.removeprefix(_WRAPPER) if wrapped else name
@@ -93,6 +100,10 @@ def _store_levels(model: onnx.ModelProto) -> None:
     levels = [node.output[0] for node in constant if node.op_type == "QuantizeLinear"]
     if not levels:
         return
+    leading = set(levels)
+    for node in reversed(constant):
+        leading.update(node.input if leading & set(node.output) else ())
+    constant = [node for node in constant if leading & set(node.output)]
     outputs = [
         helper.make_value_info(name, helper.make_tensor_type_proto(onnx.TensorProto.INT8, None)) for name in levels
     ]
