@@ -36,8 +36,8 @@ class LeastSquares:
     every layer is refitted just before it is used, so that each sees what the layers before it really give. Layers that
     run before anything has changed see what they saw in the original: they are left exactly as they are.
 
-    Large calibration sets go through the network in batches, which wait for each other at every layer. Where memory
-    does not suffice, batches are halved.
+    All examples go through the compressed network at once, since each layer needs all of them before the next may run;
+    only their rows are taken in parts. Where memory does not suffice, half of the examples are left out.
 
     Args:
         model: the original network.
@@ -64,6 +64,7 @@ class LeastSquares:
         self._graph, self._inputs, self._bias_correction = graph, inputs, bias_correction
         self._examples = count(inputs)
         self._batch = min(self._examples, _batch_size(graph))
+        self._used = self._examples
         self._sampler = Sampler(self._examples, _POSITIONS, seed)
         self._sites = find_sites(model, graph)
         self._summed = {name: site for name, site in self._sites.items() if site.summed and sum_correction}
@@ -75,7 +76,7 @@ class LeastSquares:
                 self._observe(copy.deepcopy(model).eval())
                 break
             except Exception as error:
-                self._halve(error)
+                self._batch = _half(self._batch, error)
         self._say_if_few(model)
 
     @torch.no_grad()
@@ -97,27 +98,18 @@ class LeastSquares:
         }
         before = {name: tensor.clone() for name, tensor in compressed.model.state_dict().items()}
         while True:
+            used = {name: target.of_examples(self._used) for name, target in targets.items()}
             try:
-                Refit(compressed.model, targets, self._bias_correction).run(self._inputs, self._batch)
+                Refit(compressed.model, used, self._bias_correction).run(take(self._inputs, 0, self._used))
                 return
             except Exception as error:
-                self._halve(error)
-                compressed.model.load_state_dict(before)
+                self._used = _half(self._used, error)
+            say_once(f"Least squares: memory does not suffice; going on with {self._used} calibration examples")
+            compressed.model.load_state_dict(before)
 
     def _before(self, changed: set[str]) -> set[str]:
         """Returns the modules that run before the first of those that changed."""
         return set(itertools.takewhile(lambda name: name not in changed, self._order))
-
-    def _halve(self, error: Exception) -> None:
-        """Makes batches smaller where memory did not suffice; raises any other error again."""
-        if lacking(error) != "memory":
-            raise error
-        if self._batch == 1:
-            raise SearchError(
-                "recovery: not enough memory for a single calibration example; free some, or choose "
-                "methods.recovery: []"
-            ) from error
-        self._batch = (self._batch + 1) // 2
 
     @torch.no_grad()
     def _observe(self, original: nn.Module) -> None:
@@ -172,8 +164,8 @@ class LeastSquares:
                 fewest, rows, worst = share, len(target.rows), name
         if worst:
             say_once(
-                f"Least squares: {self._examples} calibration examples give {rows} rows for layer '{worst}', fewer than "
-                "it has inputs; what they do not determine stays as it is. More calibration_images would help"
+                f"Least squares: {self._examples} calibration examples give {rows} rows for '{worst}', fewer than it "
+                "has inputs; what they do not determine stays as it is. More calibration_images would help"
             )
 
 
@@ -182,6 +174,17 @@ def check_weights(model: nn.Module) -> None:
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise TaskError(f"the model's weight '{name}' has values that are not finite; train or load it anew")
+
+
+def _half(examples: int, error: Exception) -> int:
+    """Returns half as many examples where memory did not suffice; raises any other error again."""
+    if lacking(error) != "memory":
+        raise error
+    if examples == 1:
+        raise SearchError(
+            "recovery: not enough memory for a single calibration example; free some, or choose methods.recovery: []"
+        ) from error
+    return (examples + 1) // 2
 
 
 def _batch_size(graph: ModelGraph) -> int:

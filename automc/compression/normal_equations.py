@@ -8,7 +8,6 @@ from torch import Tensor
 from automc.compression.rows import gram
 
 _RIDGE = 1e-3
-_ROWS = 16384  # at a time: products stay in cache, and a layer's rows are never all in memory
 
 
 class NormalEquations:
@@ -24,14 +23,13 @@ class NormalEquations:
 
     def add(self, rows: Tensor, target: Tensor) -> None:
         """Takes rows (n, inputs) and what they are to give (n, outputs)."""
-        for x, y in zip(rows.split(_ROWS), target.split(_ROWS), strict=True):
-            new = gram(x), (x.T @ y).double(), x.sum(0).double(), y.sum(0).double()
-            if self._gram is None:
-                self._gram, self._moment, self._inputs, self._outputs = new
-            else:
-                for old, more in zip((self._gram, self._moment, self._inputs, self._outputs), new, strict=True):
-                    old += more
-            self._rows += len(x)
+        new = gram(rows), (rows.T @ target).double(), rows.sum(0).double(), target.sum(0).double()
+        self._rows += len(rows)
+        if self._gram is None:
+            self._gram, self._moment, self._inputs, self._outputs = new
+            return
+        for total, more in zip((self._gram, self._moment, self._inputs, self._outputs), new, strict=True):
+            total += more
 
     def solve(self, weight: Tensor, intercept: bool) -> tuple[Tensor, Tensor | None]:
         """Returns the weights, and intercepts (outputs,) where they are asked for.

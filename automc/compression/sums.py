@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -25,11 +24,11 @@ class Sums:
     """
 
     def __init__(self, model: nn.Module, sites: Mapping[str, Site]) -> None:
-        self._local = threading.local()
+        self._made: dict[str, Tensor] = {}
         self.handles = []
         for name, site in sites.items():
             module = model.get_submodule(site.norm or name)
-            hook = module.register_forward_hook(lambda _, __, output, name=name: self._made(name, output))
+            hook = module.register_forward_hook(lambda _, __, output, name=name: self._made.update({name: output}))
             self.handles.append(hook)
 
     @contextmanager
@@ -38,7 +37,7 @@ class Sums:
         before: Callable[[str, Tensor, Tensor], Tensor] = lambda name, result, other: result,
         after: Callable[[str, Tensor], None] = lambda name, total: None,
     ) -> Iterator[None]:
-        """Watches the forward passes in its block, of this thread.
+        """Watches the forward passes in its block.
 
         Args:
             before: takes a layer's name, its result and what it is added to, and returns what is added instead.
@@ -49,11 +48,11 @@ class Sums:
         def enter(made: Call, args: tuple[Any, ...]) -> tuple[Any, ...]:
             if made[0] not in _ADDITIONS or len(args) < 2:
                 return args
-            for name, result in self._local.made.items():
+            for name, result in self._made.items():
                 for index in (0, 1):
                     other = args[1 - index]
                     if args[index] is result and torch.is_tensor(other) and other.shape == result.shape:
-                        del self._local.made[name]
+                        del self._made[name]
                         found.append(name)
                         new = before(name, result, other)
                         return (new, other, *args[2:]) if index == 0 else (other, new, *args[2:])
@@ -64,12 +63,8 @@ class Sums:
                 after(found.pop(), result)
             return result
 
-        self._local.made = {}
         try:
             with Calls(leave, enter):
                 yield
         finally:
-            self._local.made = {}
-
-    def _made(self, name: str, output: Tensor) -> None:
-        self._local.made[name] = output
+            self._made.clear()
