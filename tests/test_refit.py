@@ -7,11 +7,14 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor, nn
 
-from automc.compression import LeastSquares, compress, magnitudes
+from automc import progress
+from automc.compression import Calibration, LeastSquares, compress, least_squares, magnitudes, recalibrate
+from automc.compression.calibration import say_once
+from automc.errors import SearchError, TaskError, lacking
 from automc.graph import build_graph
 from automc.models import CifarResNet
 from automc.search_spaces import Choice, Policy
-from tests.networks import Example, Mean, everything, halved, keep, networks, randomize, smooth_images
+from tests.networks import Example, Mean, Residual, everything, halved, keep, networks, randomize, smooth_images
 
 
 @torch.no_grad()
@@ -156,7 +159,7 @@ def test_a_refit_solves_the_ridge_regression(reader: nn.Conv2d, channels_last: b
     compressed = compress(model, graph, keep("0", 5), magnitudes(model, graph))
     assert isinstance(compressed.model, nn.Sequential)
     before = compressed.model.state_dict()["2.weight"].clone()
-    recovery = LeastSquares(model, graph, inputs)
+    recovery = LeastSquares(model, graph, inputs, bias_correction=False)
     with torch.no_grad():
         expected = model(inputs).double()
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16, cache_enabled=False):
@@ -204,3 +207,172 @@ def test_a_refit_in_bfloat16_leaves_float32_weights_that_are_nearly_the_same() -
     assert {parameter.dtype for parameter in rounded.model.parameters()} == {torch.float32}
     assert error(rounded.model, model, unseen) < 1.1 * error(exact.model, model, unseen)
     assert error(rounded.model, model, unseen) < 0.5 * error(none.model, model, unseen)
+
+
+@pytest.mark.parametrize("norm", [True, False])
+def test_bias_correction_makes_up_for_what_was_constant(norm: bool) -> None:
+    first, second = nn.Conv2d(3, 6, 1), nn.Conv2d(6, 5, 1, bias=not norm)
+    layers = [
+        first,
+        nn.ReLU(),
+        second,
+        nn.BatchNorm2d(5) if norm else nn.Identity(),
+        nn.ReLU(),
+        Mean(),
+        nn.Linear(5, 3),
+    ]
+    model = randomize(nn.Sequential(*layers), seed=0)
+    with torch.no_grad():
+        first.weight[2:4] = 0
+        assert first.bias is not None
+        first.bias[2:4] = torch.tensor([3.0, 2.0])
+    graph = build_graph(model, smooth_images(1))
+    scores = {"0": torch.tensor([1.0, 1.0, 0.0, 0.0, 1.0, 1.0])}
+    unseen, errors = smooth_images(16, seed=2), []
+    for bias_correction in (False, True):
+        compressed = compress(model, graph, keep("0", 4), scores)
+        LeastSquares(model, graph, smooth_images(32), bias_correction=bias_correction).refit(compressed)
+        errors.append(relative_error(compressed.model[:5], model[:5], unseen))  # type: ignore[index]
+    assert errors[1] < 1e-4 < 1e-2 < errors[0]
+
+
+class InPlace(Residual):
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.body(x)
+        y += self.shortcut(x)
+        return self.after(y)
+
+
+class Swapped(Residual):
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = self.shortcut(x)
+        return self.after(torch.add(shortcut, self.body(x)))
+
+
+@pytest.mark.parametrize("kind", [Residual, InPlace, Swapped])
+@pytest.mark.parametrize("norm", [True, False])
+@pytest.mark.parametrize("projected", [True, False])
+def test_sum_correction_makes_up_for_errors_of_what_is_added(kind: type[Residual], norm: bool, projected: bool) -> None:
+    def block(shortcut: nn.Module) -> nn.Module:
+        last = [nn.Conv2d(24, 8, 3, padding=1), nn.BatchNorm2d(8) if norm else nn.Identity()]
+        return kind(nn.Sequential(nn.Conv2d(8, 24, 3, padding=1), nn.ReLU(), *last), shortcut, nn.Identity())
+
+    second = nn.Conv2d(8, 8, 1) if projected else nn.Identity()
+    layers = [nn.Conv2d(3, 8, 3), block(nn.Identity()), block(second), Mean(), nn.Linear(8, 3)]
+    model = randomize(nn.Sequential(*layers), seed=0)
+    graph = build_graph(model, smooth_images(1))
+    policy, unseen, errors = keep("1.body.0", 6), smooth_images(64, seed=2), []
+    for sum_correction in (False, True):
+        compressed = compress(model, graph, policy, magnitudes(model, graph))
+        LeastSquares(model, graph, smooth_images(128), sum_correction=sum_correction).refit(compressed)
+        errors.append(relative_error(compressed.model[:3], model[:3], unseen))  # type: ignore[index]
+    # a projection is fitted last, and can make up for little
+    assert errors[1] < (1.0 if projected else 0.9) * errors[0]
+
+
+def test_layers_that_share_their_weights_are_left_as_they_are() -> None:
+    model = randomize(nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 6)), seed=0)
+    model.get_submodule("4").weight = model.get_submodule("2").weight
+    inputs = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
+    graph = build_graph(model, inputs[:1])
+    compressed = compress(model, graph, everything(graph), {})
+    with torch.no_grad():
+        compressed.model.get_submodule("0").weight.mul_(0.5)  # type: ignore[operator]
+    before = compressed.model.state_dict()["2.weight"].clone()
+    recovery = LeastSquares(model, graph, inputs)
+    recovery.refit(compressed)
+    assert torch.equal(compressed.model.state_dict()["2.weight"], before)
+    assert compressed.model.get_submodule("4").weight is compressed.model.get_submodule("2").weight
+
+
+def test_the_original_is_observed_in_batches_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = alike(0)
+    graph = build_graph(model, smooth_images(1))
+    results = []
+    for size in (2**25, 2**17):  # all 64 examples; 8 at a time
+        monkeypatch.setattr(least_squares, "_BYTES", size)
+        compressed = compress(model, graph, halved(graph), magnitudes(model, graph))
+        LeastSquares(model, graph, smooth_images(64, seed=1)).refit(compressed)
+        results.append(compressed.model)
+    assert relative_error(results[1], results[0], smooth_images(16, seed=2)) < 1e-6
+
+
+class Heavy(nn.Module):
+    """Needs more memory than there is for more than some examples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most = 10**9
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > self.most:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+        return x
+
+
+def test_where_memory_lacks_fewer_examples_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    heavy, said = Heavy(), []
+    monkeypatch.setattr(progress, "say", said.append)
+    say_once.cache_clear()
+    layers = [nn.Conv2d(3, 8, 3), nn.Conv2d(8, 6, 3), heavy, nn.Conv2d(6, 6, 3), Mean(), nn.Linear(6, 3)]
+    model = randomize(nn.Sequential(*layers), seed=0)
+    graph = build_graph(model, smooth_images(1))
+
+    def refitted(inputs: Tensor, most: int) -> nn.Module:
+        model.get_submodule("2").most = 10**9  # type: ignore[assignment]
+        recovery = LeastSquares(model, graph, inputs)
+        compressed = compress(model, graph, keep("0", 5), magnitudes(model, graph))
+        compressed.model.get_submodule("2").most = most  # type: ignore[assignment]
+        recovery.refit(compressed)
+        return compressed.model
+
+    lacked, fewer = refitted(smooth_images(64), 20), refitted(smooth_images(64)[:16], 64)
+    assert relative_error(lacked, fewer, smooth_images(8, seed=2)) < 1e-8
+    assert [line for line in said if "going on with 16 calibration examples" in line]
+    with pytest.raises(SearchError, match="not enough memory for a single calibration example") as caught:
+        refitted(smooth_images(8), 0)
+    assert lacking(caught.value) == "memory"
+    model.get_submodule("2").most = 3  # type: ignore[assignment]
+    LeastSquares(model, graph, smooth_images(8))  # observed three at a time
+
+
+def test_what_is_not_finite_is_refused_by_its_name() -> None:
+    model = randomize(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 6, 3), Mean(), nn.Linear(6, 3)), seed=0)
+    graph, inputs = build_graph(model, smooth_images(1)), smooth_images(8)
+    inputs[2] = torch.inf
+    with pytest.raises(TaskError, match="layer '0' puts out values that are not finite"):
+        LeastSquares(model, graph, inputs)
+    with torch.no_grad():
+        model.get_submodule("1").weight[0, 0, 0, 0] = torch.nan  # type: ignore[index]
+    with pytest.raises(TaskError, match=r"weight '1\.weight' has values that are not finite"):
+        LeastSquares(model, graph, smooth_images(8))
+
+
+def test_too_few_examples_are_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(progress, "say", said.append)
+    say_once.cache_clear()
+    model = alike(0)
+    graph = build_graph(model, smooth_images(1))
+    for _ in range(2):
+        LeastSquares(model, graph, smooth_images(4))
+    assert len(said) == 1
+    assert "4 calibration examples give" in said[0]
+    LeastSquares(model, graph, smooth_images(64))
+    assert len(said) == 1
+
+
+def test_recalibrated_norms_have_the_statistics_of_what_they_read() -> None:
+    layers = [nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Dropout(0.5), nn.Conv2d(6, 5, 3), nn.BatchNorm2d(5)]
+    model = randomize(nn.Sequential(*layers), seed=0)
+    inputs = smooth_images(300)
+    before = {name: tensor.clone() for name, tensor in model.named_parameters()}
+    recalibrate(model, Calibration(inputs))
+    with torch.no_grad():
+        outputs = model.get_submodule("0")(inputs)
+    mean = model.get_submodule("1").running_mean
+    halves = [outputs[:256].mean((0, 2, 3)), outputs[256:].mean((0, 2, 3))]
+    assert isinstance(mean, Tensor)
+    assert torch.allclose(mean, torch.stack(halves).mean(0), atol=1e-5)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.named_parameters())
+    assert not any(module.training for module in model.modules())

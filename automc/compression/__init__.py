@@ -5,18 +5,23 @@ from automc.compression.calibration import Calibration
 from automc.compression.compressor import Compressor
 from automc.compression.int8 import Quantized, quantize
 from automc.compression.least_squares import LeastSquares
-from automc.compression.magnitude import magnitudes
 from automc.compression.methods import Methods
+from automc.compression.recalibrate import recalibrate
+from automc.compression.selection import SELECTORS, Selector, magnitudes, make_selector
 
 __all__ = [
+    "SELECTORS",
     "Calibration",
     "Compressed",
     "Compressor",
     "LeastSquares",
     "Methods",
     "Quantized",
+    "Selector",
     "compress",
     "magnitudes",
+    "make_selector",
     "quantize",
     "rebuild",
+    "recalibrate",
 ]

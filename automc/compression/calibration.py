@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
-from automc.tasks import Inputs
+from automc import progress
+from automc.tasks import Batch, Inputs, Task, examples
 
 
 @dataclass(frozen=True)
@@ -29,3 +32,32 @@ class Calibration:
     loss: Callable[[Any, Any], Tensor] | None = None
     context: Callable[[], AbstractContextManager[Any]] = nullcontext
     seed: int = 0
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """Yields (inputs, targets) of at most ``size`` examples, in order."""
+        for start in range(0, count(self.inputs), size):
+            yield take((self.inputs, self.targets), start, size)
+
+
+def count(inputs: Inputs) -> int:
+    """Returns how many examples there are."""
+    return len(pytree.tree_leaves(inputs)[0])
+
+
+def take(batch: Any, start: int, size: int) -> Any:
+    """Returns some of the examples of a batch: views of its tensors."""
+    return pytree.tree_map_only(Tensor, lambda tensor: tensor[start : start + size], batch)
+
+
+def calibration_examples(task: Task, n: int) -> Batch:
+    """Returns the first ``n`` examples of ``train``, in one batch; says so where there are fewer."""
+    inputs, targets = examples(task, n)
+    if (found := count(inputs)) < n:
+        say_once(f"Calibration: the task gives {found} training examples, {n} were asked for; going on with {found}")
+    return inputs, targets
+
+
+@functools.cache
+def say_once(message: str) -> None:
+    """Prints a line on standard error, once in a process."""
+    progress.say(message)

@@ -9,9 +9,10 @@ from torch import nn
 from automc.compression.apply import Compressed, compress
 from automc.compression.calibration import Calibration
 from automc.compression.int8 import quantize
-from automc.compression.least_squares import LeastSquares
-from automc.compression.magnitude import magnitudes
+from automc.compression.least_squares import LeastSquares, check_weights
 from automc.compression.methods import Methods
+from automc.compression.recalibrate import recalibrate
+from automc.compression.selection import make_selector
 from automc.graph import ModelGraph
 from automc.search_spaces import Policy
 
@@ -24,6 +25,10 @@ class Compressor:
         graph: its graph.
         calibration: what may be looked at.
         methods: how it is done.
+
+    Raises:
+        TaskError: weights or activations of the original are not finite.
+        ConfigError: the selector needs what the task does not give.
     """
 
     def __init__(
@@ -31,8 +36,18 @@ class Compressor:
     ) -> None:
         self._model, self._graph, self._calibration = model, graph, calibration
         self.methods = methods or Methods()
-        self._scores = magnitudes(model, graph)
-        self._recovery = LeastSquares(model, graph, calibration.inputs, calibration.seed)
+        check_weights(model)
+        self._scores = make_selector(self.methods.selection).scores(model, graph, calibration)
+        self._least_squares = None
+        if "least_squares" in self.methods.recovery:
+            self._least_squares = LeastSquares(
+                model,
+                graph,
+                calibration.inputs,
+                calibration.seed,
+                self.methods.bias_correction,
+                self.methods.sum_correction,
+            )
 
     def build(self, policy: Policy) -> Compressed:
         """Returns the compressed and recovered network of a policy, with quantizers where it asks for fewer bits.
@@ -46,9 +61,17 @@ class Compressor:
         """Returns the compressed and recovered network of a policy, all of it still in float."""
         compressed = compress(self._model, self._graph, policy, self._scores)
         if compressed.kept or compressed.dropped:
-            with self._calibration.context():
-                self._recovery.refit(compressed)
+            for step in self.methods.recovery:
+                self._recover(step, compressed)
         return compressed
+
+    def _recover(self, step: str, compressed: Compressed) -> None:
+        with self._calibration.context():
+            if step == "batchnorm":
+                recalibrate(compressed.model, self._calibration)
+            else:
+                assert self._least_squares is not None
+                self._least_squares.refit(compressed)
 
     def quantize(self, compressed: Compressed) -> Compressed:
         """Puts quantizers where a policy asked for fewer bits; the network may have been trained since `prune`."""

@@ -12,11 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from automc.compression import Calibration, Compressor, Methods
+from automc.compression.calibration import calibration_examples
 from automc.errors import TaskError
 from automc.evaluation.forward import Forward, Kept
 from automc.graph import ModelGraph
 from automc.search_spaces import Policy
-from automc.tasks import Task, examples
+from automc.tasks import Task
 from automc.tasks.loops import as_float32, predict
 
 
@@ -112,5 +113,5 @@ class Evaluator:
         return value
 
     def _calibration(self, seed: int) -> Calibration:
-        inputs, targets = examples(self.task, self.fidelity.calibration_images)
+        inputs, targets = calibration_examples(self.task, self.fidelity.calibration_images)
         return Calibration(self._forward.prepare(inputs), targets, self.task.loss, self._forward.context, seed)
