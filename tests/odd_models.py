@@ -39,9 +39,7 @@ class Odd(Task):
 
 
 def plain() -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(FEATURES, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, CLASSES)
-    )
+    return nn.Sequential(nn.Linear(FEATURES, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, CLASSES))
 
 
 class Images(Odd):
@@ -73,6 +71,7 @@ class Tied(Odd):
         model = plain()
         model.insert(2, nn.Linear(16, 16))
         model.insert(3, nn.ReLU())
+        assert isinstance(model[2], nn.Linear) and isinstance(model[4], nn.Linear)
         model[4].weight = model[2].weight
         return model
 
@@ -207,7 +206,7 @@ class NanWeight(Odd):
     def network(self) -> nn.Module:
         model = plain()
         with torch.no_grad():
-            model[2].weight[1, 2] = self.value
+            model[2].get_parameter("weight")[1, 2] = self.value
         return model
 
 
@@ -222,18 +221,18 @@ class NanStatistics(Images):
 
     def network(self) -> nn.Module:
         norm = nn.BatchNorm2d(16)
-        norm.running_var[3] = torch.nan
+        norm.get_buffer("running_var")[3] = torch.nan
         layers = [nn.Conv2d(3, 16, 3), norm, nn.ReLU(), nn.Conv2d(16, 16, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
         return nn.Sequential(*layers, nn.Linear(16, CLASSES))
 
 
 class _Log(Wrapped):
     def forward(self, x: Tensor) -> object:
-        return self.body(torch.log(x + 2))
+        return self.body(torch.log(x))
 
 
 class NanActivations(Odd):
-    """For a few inputs, what the network puts out is no number."""
+    """Logarithms of what may be negative."""
 
     def network(self) -> nn.Module:
         return _Log()
@@ -245,8 +244,8 @@ class HugeActivations(Odd):
     def network(self) -> nn.Module:
         model = plain()
         with torch.no_grad():
-            model[0].weight.mul_(1e30)
-            model[2].weight.mul_(1e30)
+            model[0].get_parameter("weight").mul_(1e30)
+            model[2].get_parameter("weight").mul_(1e30)
         return model
 
 
@@ -335,7 +334,7 @@ class InTraining(Images):
     """A model in training mode, with dropout and frozen weights."""
 
     def model(self) -> nn.Module:
-        model = nn.Sequential(convolutions(), nn.Dropout(0.5), super().model()[1:])
+        model = nn.Sequential(nn.Dropout(0.5), super().model())
         return model.requires_grad_(False).train()
 
 
@@ -373,6 +372,18 @@ class Batchwise(Odd):
 class _Fixed(Wrapped):
     def forward(self, x: Tensor) -> object:
         return self.body(x.view(16, FEATURES))
+
+
+class _Length(Wrapped):
+    def forward(self, x: Tensor) -> object:
+        return self.body(x.view(len(x), FEATURES))
+
+
+class Length(Odd):
+    """A model that asks for the length of its batch, which an exporter takes for a constant."""
+
+    def network(self) -> nn.Module:
+        return _Length()
 
 
 class FixedBatch(Odd):
@@ -438,5 +449,5 @@ class _Recurrent(nn.Module):
         self.first, self.lstm, self.last = nn.Linear(2, 16), nn.LSTM(16, 16, batch_first=True), nn.Linear(16, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
-        states, _ = self.lstm(torch.relu(self.first(x.view(len(x), 4, 2))))
+        states, _ = self.lstm(torch.relu(self.first(x.view(x.shape[0], 4, 2))))
         return self.last(states[:, -1])
