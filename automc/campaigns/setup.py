@@ -18,6 +18,7 @@ from automc.latency_tables import Device, LatencyTable, ensure_table, open_table
 from automc.recipes import weights_digest
 from automc.search_spaces import SearchSpace, build_space
 from automc.tasks import Inputs, Task, example, load_task
+from automc.tasks.checks import check_inputs, check_model, check_outputs
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,16 @@ def read_subject(task: Task, threads: int = 1, batch: int = 1) -> Subject:
     """Loads a task's model and traces it.
 
     Raises:
-        TaskError: the task's model or data cannot be loaded.
+        TaskError: the task's model or data cannot be loaded, or are not as a task's must be.
         TraceError: the model cannot be traced.
     """
     device = Device.local(threads, batch)
     with users_code("the task's model or data cannot be loaded"):
         model = task.model()
         inputs = example(task, batch)
+    check_model(model)
+    check_inputs(inputs, batch)
+    check_outputs(model, inputs)
     return Subject(task, model, inputs, device, build_graph(model, inputs))
 
 

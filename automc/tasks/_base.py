@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from automc.errors import TaskError
+
 Inputs: TypeAlias = "Tensor | dict[str, Tensor]"
 Batch: TypeAlias = "tuple[Inputs, Any]"
 Split: TypeAlias = Literal["train", "search", "test"]
@@ -85,6 +87,11 @@ class Task(ABC):
             outputs: what the model returned, concatenated over batches.
             targets: the targets, concatenated likewise.
         """
+        if not torch.is_tensor(outputs):
+            raise TaskError(
+                f"the model returns a {type(outputs).__name__}, the default score takes logits: wrap the model so that "
+                "it returns them, or override score and loss"
+            )
         return (outputs.argmax(-1) == targets).double().mean().item()
 
     def loss(self, outputs: Any, targets: Any) -> Tensor:
@@ -130,6 +137,19 @@ def example(task: Task, n: int = 1, split: Split = "train") -> Inputs:
 
 
 def examples(task: Task, n: int, split: Split = "train") -> Batch:
-    """Returns the first ``n`` examples of a split, inputs and targets, in one batch."""
-    both = tuple(concatenate(parts) for parts in zip(*task.batches(split, n), strict=True))
+    """Returns the first ``n`` examples of a split, inputs and targets, in one batch.
+
+    Raises:
+        TaskError: there are none, or their shapes differ.
+    """
+    given = list(task.batches(split, n))
+    shapes = {tuple(leaf.shape[1:] for leaf in pytree.tree_leaves(inputs)) for inputs, _ in given}
+    if len(shapes) != 1:
+        found = " and ".join(str([list(shape) for shape in each]) for each in sorted(shapes)[:2])
+        raise TaskError(
+            f"the first {n} examples of '{split}' have shapes {found}; all need the same: pad them, and give a mask"
+            if found
+            else f"the task's split '{split}' gives no examples"
+        )
+    both = tuple(concatenate(parts) for parts in zip(*given, strict=True))
     return pytree.tree_map_only(Tensor, lambda tensor: tensor[:n], both)
