@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from automc.compression import compress, magnitudes, quantize
-from automc.compression.int8 import Quantized, Quantizer
+from automc.compression import Quantized, Quantizer, compress, magnitudes, quantize
 from automc.costs import CostModel
 from automc.graph import build_graph
 from automc.latency_tables import Device

@@ -20,6 +20,7 @@ from automc.graph.groups import Group, find_groups, first_line
 from automc.graph.ops import Op, record
 from automc.graph.probe import Probe, probe
 from automc.graph.quantizers import Layer, find_layers
+from automc.graph.weighted import Weighted, find_weighted
 from automc.tasks import Inputs
 
 
@@ -53,6 +54,7 @@ class ModelGraph:
         groups: all coupled groups; those with ``frozen`` set cannot be pruned.
         blocks: the residual blocks that may be dropped.
         layers: the layers that can run in int8.
+        weighted: the layers that can be simulated at any bits.
         batch: the examples that one forward pass of `ops` handles.
         input_shape: shape of the network's input in that pass; empty if there are several.
         dims: (D,) all dimensions, operators first, then weights; see `op_dims` and `weight_dims`.
@@ -64,6 +66,7 @@ class ModelGraph:
     groups: tuple[Group, ...]
     blocks: tuple[Block, ...]
     layers: tuple[Layer, ...]
+    weighted: tuple[Weighted, ...]
     batch: int
     input_shape: tuple[int, ...]
     dims: np.ndarray
@@ -136,6 +139,7 @@ def build_graph(model: nn.Module, inputs: Inputs, limit_s: float = 120.0) -> Mod
         groups=tuple(groups),
         blocks=tuple(find_blocks(model, inputs)),
         layers=find_layers(model, ops, shape),
+        weighted=find_weighted(model, ops),
         batch=pytree.tree_leaves(inputs)[0].shape[0],
         input_shape=shape,
         dims=dims,
