@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from automc.errors import ConfigError
-from automc.search_spaces.policy import FLOAT_BITS, INT8_BITS
+from automc.search_spaces.policy import FLOAT_BITS, INT8_BITS, KNOWN_BITS
 
 Bits = tuple[int, int]
 """Bits of a layer's weights and of what it reads; 32 is float."""
-
-KNOWN = (*range(2, 9), FLOAT_BITS)
 
 
 def check_bits(unit: str, bits: Bits) -> None:
@@ -17,7 +15,7 @@ def check_bits(unit: str, bits: Bits) -> None:
     Raises:
         ConfigError: naming the unit.
     """
-    if not set(bits) <= set(KNOWN):
+    if not set(bits) <= set(KNOWN_BITS):
         raise ConfigError(f"the policy gives '{unit}' {bits[0]} and {bits[1]} bits; known are 2 to 8, or 32 for float")
 
 

@@ -78,9 +78,8 @@ def _minmax(histogram: Histogram, levels: int) -> Range:
 
 def _percentile(histogram: Histogram, levels: int) -> Range:
     share = np.cumsum(histogram.counts) / histogram.counts.sum()
-    low = histogram.edges[np.searchsorted(share, _TAIL)]
-    high = histogram.edges[min(np.searchsorted(share, 1 - _TAIL) + 1, _BINS)]
-    return min(float(low), 0.0), max(float(high), 0.0)
+    first, last = np.searchsorted(share, [_TAIL, 1 - _TAIL]).tolist()
+    return min(float(histogram.edges[first]), 0.0), max(float(histogram.edges[min(last + 1, _BINS)]), 0.0)
 
 
 def _mse(histogram: Histogram, levels: int) -> Range:

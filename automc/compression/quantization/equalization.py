@@ -52,9 +52,9 @@ def _pairs(model: nn.Module, inputs: Inputs) -> list[tuple[str, str | None, str]
         readers = users.get(index, [])
         while len(readers) == 1 and _lets_through(ops[readers[0]], layer.norm):
             readers = users.get(readers[0], [])
-        if len(readers) == 1 and (reader := layers.get(readers[0])) is not None:
-            if type(model.get_submodule(reader.name)) is type(model.get_submodule(layer.name)):
-                pairs.append((layer.name, layer.norm, reader.name))
+        reader = layers.get(readers[0]) if len(readers) == 1 else None
+        if reader and type(model.get_submodule(reader.name)) is type(model.get_submodule(layer.name)):
+            pairs.append((layer.name, layer.norm, reader.name))
     return pairs
 
 

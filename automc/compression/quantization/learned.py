@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from automc.compression.methods import Methods
 from automc.compression.bits import Bits
+from automc.compression.methods import Methods
 from automc.compression.quantization.clipping import weight_scales
 from automc.compression.quantization.network import Quantized, by_channel, most
 from automc.compression.quantization.quantizer import Quantizer

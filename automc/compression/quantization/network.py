@@ -12,10 +12,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from automc.compression.methods import Methods
 from automc.compression.bits import Bits
+from automc.compression.methods import Methods
 from automc.compression.quantization.clipping import weight_scales
-from automc.compression.quantization.quantizer import Quantizer
 from automc.compression.quantization.wiring import Wired
 from automc.search_spaces.policy import FLOAT_BITS
 from automc.tasks import Inputs

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from automc.compression.methods import Methods
 from automc.compression.bits import Bits
+from automc.compression.methods import Methods
 from automc.compression.quantization.equalization import equalize
 from automc.compression.quantization.network import Quantized
 from automc.compression.quantization.rounding import round_in_order

@@ -32,8 +32,8 @@ class Quantizer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Returns the tensor with every element on a level."""
         if self.observing:
-            low, high = clip(x, self.clipping, self.levels)
-            self._low, self._high = min(self._low, low), max(self._high, high)
+            seen = clip(x, self.clipping, self.levels)
+            self._low, self._high = min(self._low, seen[0]), max(self._high, seen[1])
             return x
         if torch.compiler.is_exporting() or torch.is_grad_enabled():
             if self.levels < _LEVELS_8:  # an exporter knows 256 levels only: others are never reached

@@ -52,6 +52,7 @@ def round_in_order(quantized: Quantized, model: nn.Module, inputs: Inputs, names
                 quantizer.calibrate(x)
                 x = quantizer(x)
             if name in targets.values:
+                assert isinstance(layer, nn.Conv2d | nn.Linear)
                 rows = _sampled_inputs(layer, x, targets.positions[name])
                 bits = quantized.bits[name][0]
                 _round(layer, weights[name], rows, targets.values[name], bits, quantized.weight_clipping(bits))
@@ -131,8 +132,9 @@ def _round(layer: nn.Module, weight: Tensor, rows: Tensor, target: Tensor, bits:
     levels = levels.flatten(0, 1)
     if isinstance(layer, nn.Conv2d):
         levels = levels.unflatten(1, (*layer.kernel_size, -1)).movedim(-1, 1)
-    layer.weight.copy_(levels)
-    layer.weight_scale.copy_(scale)
+    for tensor, value in ((layer.weight, levels), (layer.weight_scale, scale)):
+        assert isinstance(tensor, Tensor)
+        tensor.copy_(value)
 
 
 def _refit(gram: Tensor, moment: Tensor, weight: Tensor) -> Tensor:

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils import _pytree as pytree
 
-from automc.compression.methods import Methods
 from automc.compression.bits import Bits, is_simulated
+from automc.compression.methods import Methods
 from automc.compression.quantization.quantizer import Quantizer
 from automc.graph.fusion import BATCH_NORMS
 from automc.graph.ops import Call, Calls, Op, record
@@ -125,7 +125,7 @@ class Wired(nn.Module, ABC):
 
     @torch.no_grad()
     def run(self, inputs: Inputs, adjust: Callable[[str, Tensor], None]) -> None:
-        """Runs the network once; ``adjust`` is told each changed layer's name and what it reads, just before it runs."""
+        """Runs the network; ``adjust`` is told each changed layer's name and what it reads, just before it runs."""
         self._adjust = adjust
         try:
             call(self, inputs)
