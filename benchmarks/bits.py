@@ -36,7 +36,7 @@ def layers_at(names: list[str], bits: Bits, ends: Bits | None) -> dict[str, Bits
 def rows(pairs: list[Bits], everything: bool) -> Iterator[tuple[Bits, Bits | None, Methods]]:
     """Yields what is compared: each method in turn against the defaults, or all of them with one another."""
     for bits in pairs:
-        for ends in (None, (8, 8)):
+        for ends in (None,) if bits == (8, 8) else (None, (8, 8)):
             yield bits, ends, Methods()
     for bits in pairs:
         if everything:

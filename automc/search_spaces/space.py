@@ -198,13 +198,10 @@ def _bits_axes(graph: ModelGraph, config: SpaceConfig, run: Sequence[tuple[int, 
     pairs = set(itertools.product(config.bits, repeat=2)) - {(FLOAT_BITS, FLOAT_BITS)}
     fewer = sorted(pairs, key=lambda pair: (sum(pair), pair))
     int8 = {layer.name for layer in graph.layers}
-    axes = []
-    for name in dict.fromkeys(
-        [*(layer.name for layer in graph.weighted), *sorted(int8)]
-    ):  # int8 follows the runtime's rules even here
-        options = [pair for pair in fewer if pair != INT8_BITS or name in int8]
-        axes.append(Axis(name, "bits", (*options, (FLOAT_BITS, FLOAT_BITS))))
-    return [axis for axis in axes if len(axis.options) > 1]
+    offers = {  # int8 follows the runtime's rules even here
+        layer.name: [pair for pair in fewer if pair != INT8_BITS or layer.name in int8] for layer in graph.weighted
+    }
+    return [Axis(name, "bits", (*options, (FLOAT_BITS, FLOAT_BITS))) for name, options in offers.items() if options]
 
 
 def _precisions(bits: Sequence[int], run: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

@@ -38,7 +38,8 @@ class Quantizer(nn.Module):
         if torch.compiler.is_exporting() or torch.is_grad_enabled():
             if self.levels < _LEVELS_8:  # an exporter knows 256 levels only: others are never reached
                 low, high = -self.zero_point * self.scale, (self.levels - self.zero_point) * self.scale
-                x = torch.minimum(torch.maximum(x, low), high)
+                x = torch.where(x < low, low, x)  # minimum and maximum trip the exporter where two read one tensor
+                x = torch.where(x > high, high, x)
             return torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero_point, 0, _LEVELS_8)
         # the same numbers ten times as fast; in float32 under autocast too
         levels = x.float().mul(1 / self.scale).round_().clamp_(-self.zero_point, self.levels - self.zero_point)
