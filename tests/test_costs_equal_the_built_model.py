@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from automc.compression import compress, magnitudes, quantize
+from automc.compression import Methods, compress, magnitudes, quantize
 from automc.costs import CostModel
 from automc.errors import ConfigError
 from automc.models import CifarResNet
-from automc.search_spaces import Choice, Policy, SearchSpace
+from automc.search_spaces import Choice, Policy, SearchSpace, SpaceConfig
 from tests.counting import counted
 from tests.networks import Example, Mean, networks, priced, randomize
 
@@ -22,7 +22,9 @@ seeds = st.integers(0, 2**16)
 def built_from(example: Example, model: CostModel, policy: Policy) -> nn.Module:
     """The network of a policy, quantizers included."""
     compressed = compress(example.model, model.graph, policy, magnitudes(example.model, model.graph))
-    return quantize(compressed.model, example.inputs, compressed.bits) if compressed.bits else compressed.model
+    if not compressed.bits:
+        return compressed.model
+    return quantize(compressed.model, example.inputs, compressed.bits, Methods(rounding="nearest"))
 
 
 def sampled(space: SearchSpace, seed: int, n: int = 1) -> np.ndarray:
@@ -35,6 +37,19 @@ def test_cost_is_what_the_built_network_costs(example: Example, seed: int) -> No
     model = priced(example)
     for policy in [model.space.decode(index) for index in sampled(model.space, seed, 3)]:
         assert model.cost(policy) == counted(built_from(example, model, policy), example.inputs)
+
+
+@settings(max_examples=40)
+@given(networks(), seeds, st.sets(st.sampled_from([2, 3, 4, 5, 8, 32]), min_size=1, max_size=3))
+def test_simulated_bits_cost_what_the_built_network_costs(example: Example, seed: int, bits: set[int]) -> None:
+    config = SpaceConfig(min_keep=0.01, bits=tuple(bits), simulate=True)
+    model = priced(example, config)
+    indices = sampled(model.space, seed, 3)
+    prices = model.prices(indices)
+    for row, index in enumerate(indices):
+        policy = model.space.decode(index)
+        assert model.cost(policy) == counted(built_from(example, model, policy), example.inputs)
+        assert sum(model.breakdown(index, "size").values()) == prices["size"][row]
 
 
 @settings(max_examples=10)

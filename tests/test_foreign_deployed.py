@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from automc.compression import quantize
-from automc.compression.int8 import Quantized
+from automc.compression import Quantized, quantize
 from automc.costs import CostModel
 from automc.graph import ModelGraph, build_graph
 from automc.graph.probe import largest_difference

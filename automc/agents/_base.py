@@ -10,6 +10,7 @@ import numpy as np
 
 from automc.costs import Projection
 from automc.search_spaces import Policy, SearchSpace
+from automc.search_spaces.policy import INT8_BITS
 
 ATTEMPTS = 20
 """How often an agent tries for a policy that it has not learned yet."""
@@ -63,7 +64,9 @@ class Problem:
         return self.space.decode(self._few_bits()) if self.space.is_bits.any() else None
 
     def _few_bits(self) -> np.ndarray:
-        return np.where(self.space.is_bits, 0, self.space.full)
+        axes = [axis.options if axis.field == "bits" else () for axis in self.space.axes]
+        int8 = np.array([options.index(INT8_BITS) if INT8_BITS in options else 0 for options in axes])
+        return np.where(self.space.is_bits, int8, self.space.full)
 
 
 class Agent(ABC):

@@ -34,12 +34,15 @@ class FineTune(Training):
         finalists: how many of the agent's best measured policies are trained before one is chosen.
         controls: whether each control's choice is trained likewise; if not, agent and controls are compared as they
             were before.
+        quantized: whether networks with fewer bits are trained through their quantizers; if not, they are trained in
+            float and quantized afterwards.
     """
 
     epochs: int = Field(default=0, ge=0)
     rate: float = Field(default=0.02, gt=0)
     finalists: int = Field(default=3, ge=1)
     controls: bool = False
+    quantized: bool = False
 
 
 class SearchConfig(BaseModel):

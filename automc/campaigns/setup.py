@@ -128,10 +128,13 @@ def set_up(config: SearchConfig, folder: Path) -> Setup:
     device = subject.device
     space = build_space(subject.graph, config.space, device.channel_multiple, device.precisions)
     progress.say(f"{len(space.axes)} decisions, {space.size:.3g} policies")
+    _refuse_latency_in_simulation(config)
     # what needs no latency table is refused before one is measured
     check_reachable(CostModel(subject.graph, space), [b for b in config.budgets if b.metric != "latency"])
     table, info, missing = None, None, None
     try:
+        if config.space.simulate:
+            raise TableError("space.simulate offers bits that the device does not run")
         table, info = _table(config, folder, subject, space)
     except TableError as error:
         # without a table all but latency can still be budgeted; a table that was named must be usable
@@ -141,6 +144,16 @@ def set_up(config: SearchConfig, folder: Path) -> Setup:
         progress.say(f"No predicted latency: {missing}")
     costs = CostModel(subject.graph, space, table)
     return Setup(subject, space, costs, table, info, missing, Projection(costs, config.budgets))
+
+
+def _refuse_latency_in_simulation(config: SearchConfig) -> None:
+    asked = [f"budget '{budget.text}'" for budget in config.budgets if budget.metric == "latency"]
+    asked += ["latency_table"] if config.latency_table else []
+    if config.space.simulate and asked:
+        raise ConfigError(
+            f"{asked[0]}: space.simulate offers bits that the device does not run, which have no latency; "
+            "budget macs or size, or leave simulate out"
+        )
 
 
 def _table(config: SearchConfig, folder: Path, subject: Subject, space: SearchSpace) -> tuple[LatencyTable, TableInfo]:

@@ -59,10 +59,12 @@ def fine_tune(search: Search, finals: Finals, chosen: Chosen, staging: Path, che
 
 def _tuned(search: Search, policy: Policy, file: Path, checkpoints: Path, description: str) -> TunedNetwork:
     subject, config = search.setup.subject, search.config
-    start = search.evaluator.compressor.prune(policy)
+    compressor = search.evaluator.compressor
+    start = compressor.prune(policy)
+    learned = compressor.learned(start) if config.finetune.quantized and start.bits else None
     with users_code(f"{description} failed; mend the task, then go on with --resume"):
         trained = train(
-            start.model,
+            start.model if learned is None else learned,
             subject.task,
             config.finetune,
             seed=config.seed,
@@ -71,7 +73,7 @@ def _tuned(search: Search, policy: Policy, file: Path, checkpoints: Path, descri
             checkpoint=checkpoints / _digest(search, policy) / "training.pt",
             bfloat16=search.evaluator.precision == "bfloat16",
         )
-    compressed = search.evaluator.compressor.quantize(start)
+    compressed = compressor.quantize(start) if learned is None else replace(start, model=learned.settled())
     export_onnx(compressed.model, subject.inputs, file)
     return TunedNetwork(compressed, file, search.evaluator.score(compressed.model), trained)
 

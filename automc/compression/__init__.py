@@ -3,9 +3,9 @@
 from automc.compression.apply import Compressed, compress, rebuild
 from automc.compression.calibration import Calibration
 from automc.compression.compressor import Compressor
-from automc.compression.int8 import Quantized, quantize
 from automc.compression.least_squares import LeastSquares
 from automc.compression.methods import Methods
+from automc.compression.quantization import Learned, Quantized, Quantizer, quantize
 from automc.compression.recalibrate import recalibrate
 from automc.compression.selection import SELECTORS, Selector, magnitudes, make_selector
 
@@ -14,9 +14,11 @@ __all__ = [
     "Calibration",
     "Compressed",
     "Compressor",
+    "Learned",
     "LeastSquares",
     "Methods",
     "Quantized",
+    "Quantizer",
     "Selector",
     "compress",
     "magnitudes",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from automc.compression.bits import check_bits, is_simulated
 from automc.errors import ConfigError
 from automc.graph import Block, Group, ModelGraph
 from automc.graph.blocks import drop_blocks
@@ -49,7 +50,7 @@ def compress(model: nn.Module, graph: ModelGraph, policy: Policy, scores: Mappin
     """
     groups = {group.name: group for group in graph.prunable}
     blocks = {block.name for block in graph.blocks}
-    layers = {layer.name for layer in graph.layers}
+    layers, weighted = ({layer.name for layer in found} for found in (graph.layers, graph.weighted))
     kept, dropped, fewer = {}, [], {}
     for unit, choice in policy.items():
         if choice.keep is not None and unit not in blocks:
@@ -57,12 +58,15 @@ def compress(model: nn.Module, graph: ModelGraph, policy: Policy, scores: Mappin
         if choice.keep is False:
             dropped.append(unit)
         bits = (choice.weight_bits or FLOAT_BITS, choice.activation_bits or FLOAT_BITS)
+        check_bits(unit, bits)
         if bits == INT8_BITS:
             if unit not in layers:
                 raise ConfigError(f"the policy asks for int8 in '{unit}', which is no layer that can run in it")
             fewer[unit] = bits
-        elif bits != (FLOAT_BITS, FLOAT_BITS):
-            raise ConfigError(f"the policy gives '{unit}' {bits[0]} and {bits[1]} bits; known are 8 and 8, or float")
+        elif is_simulated(bits):
+            if unit not in weighted:
+                raise ConfigError(f"the policy gives '{unit}' fewer bits, which is no layer that can be simulated")
+            fewer[unit] = bits
         if choice.channels is None:
             continue
         if unit not in groups:

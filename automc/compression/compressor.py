@@ -8,9 +8,9 @@ from torch import nn
 
 from automc.compression.apply import Compressed, compress
 from automc.compression.calibration import Calibration
-from automc.compression.int8 import quantize
 from automc.compression.least_squares import LeastSquares, check_weights
 from automc.compression.methods import Methods
+from automc.compression.quantization import Learned, quantize
 from automc.compression.recalibrate import recalibrate
 from automc.compression.selection import make_selector
 from automc.graph import ModelGraph
@@ -78,4 +78,12 @@ class Compressor:
         if not compressed.bits:
             return compressed
         with self._calibration.context():
-            return replace(compressed, model=quantize(compressed.model, self._calibration.inputs, compressed.bits))
+            model = quantize(
+                compressed.model, self._calibration.inputs, compressed.bits, self.methods, self._calibration.seed
+            )
+        return replace(compressed, model=model)
+
+    def learned(self, compressed: Compressed) -> Learned:
+        """Returns a network that trains through its quantizers, for a policy that asks for fewer bits."""
+        with self._calibration.context():
+            return Learned(compressed.model, self._calibration.inputs, compressed.bits, self.methods)

@@ -18,6 +18,10 @@ class Methods(BaseModel):
         recovery: what is done without training after that, in this order.
         bias_correction: least squares also refits each layer's intercept: its bias, or the mean of its BatchNorm.
         sum_correction: least squares makes up at each residual addition for the error of what is added.
+        clipping: how the range of a tensor's levels is chosen; ``auto`` takes min-max at 8 bits and mse below.
+        weight_clipping: the same for each channel's weights.
+        rounding: how weights go to levels; ``auto`` takes the nearest at 8 bits and second-order below.
+        equalization: whether the channels between two layers are scaled alike before quantization.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -26,6 +30,11 @@ class Methods(BaseModel):
     recovery: tuple[Literal["least_squares", "batchnorm"], ...] = ("least_squares",)
     bias_correction: bool = True
     sum_correction: bool = True
+
+    clipping: Literal["auto", "minmax", "percentile", "mse", "kl"] = "auto"
+    weight_clipping: Literal["auto", "minmax", "mse"] = "auto"
+    rounding: Literal["auto", "nearest", "second-order"] = "auto"
+    equalization: bool = False
 
     @field_validator("selection")
     @classmethod

@@ -8,11 +8,16 @@ from torch import Tensor, nn
 Layer = nn.Conv2d | nn.Linear
 
 
-def is_matrix(layer: nn.Module) -> bool:
-    """Says whether a layer is a matrix that maps rows to rows: convolutions without groups, linear layers."""
+def can_be_sampled(layer: nn.Module) -> bool:
+    """Says whether what a layer reads can be had as rows."""
     if isinstance(layer, nn.Conv2d):
-        return layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+        return layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
     return isinstance(layer, nn.Linear)
+
+
+def is_matrix(layer: nn.Module) -> bool:
+    """Says whether a layer is one matrix that maps rows to rows: convolutions without groups, linear layers."""
+    return can_be_sampled(layer) and getattr(layer, "groups", 1) == 1
 
 
 def as_matrix(weight: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from automc.graph import ModelGraph
 from automc.graph.quantizers import Placement
 from automc.latency_tables import LatencyTable, Signature
 from automc.search_spaces import Policy, SearchSpace
+from automc.search_spaces.policy import FLOAT_BITS
 
 _QUANTIZER_BYTES = 8  # of an activation's scale and zero point
 METRICS = ("latency", "macs", "params", "size")
@@ -64,9 +65,7 @@ class CostModel:
         self._names = [term.name for term in terms]
         self._coefficients = np.array([term.costs for term in terms])  # (terms, [macs, params, size])
         self._owners = np.array([owner_of(space, term.name) for term in terms])
-        # which of _states' columns says whether a term is there: always, in int8, in float
-        self._heads = [layer.ops[0] for layer in self._precisions.layers]
-        self._state_of = np.array([_state(term, self._heads) for term in terms])
+        self._state_of = np.array([_state(term, list(self._precisions.lowered)) for term in terms])
         # a last column of ones fills up products of fewer factors
         unique = list(dict.fromkeys(columns))
         self._product_of = np.array([unique.index(term) for term in columns])
@@ -95,7 +94,7 @@ class CostModel:
         indices = self.space.canonical(indices)
         placement = self._precisions.of(indices)
         terms = self._terms(indices, placement) @ self._coefficients
-        quantizers = _QUANTIZER_BYTES * placement.placed.sum(axis=0)
+        quantizers = _QUANTIZER_BYTES * self._precisions.quantizers(indices, placement)
         prices = {"macs": terms[:, 0], "params": terms[:, 1], "size": terms[:, 2] + quantizers}
         if self.table is not None:
             prices["latency"] = sum(self._latency.prices(indices, placement, self.table), self.table.overhead.run)
@@ -114,7 +113,8 @@ class CostModel:
             values = self._terms(index, placement)[0] * self._coefficients[:, METRICS[1:].index(metric)]
             pairs = list(zip((name.removesuffix(".weight") for name in self._names), values, strict=True))
             if metric == "size":
-                pairs.append(("quantizers", _QUANTIZER_BYTES * placement.placed.sum()))
+                quantizers = self._precisions.quantizers(index, placement)[0]
+                pairs.append(("quantizers", _QUANTIZER_BYTES * quantizers))
         parts: dict[str, float] = {}
         for name, value in pairs:
             if value:
@@ -142,8 +142,9 @@ class CostModel:
         dims = self._dims - removed @ self._slopes
         products = dims[:, self._factors].prod(axis=2)
         present = np.where(self._owners >= 0, indices[:, self._owners], 1)
-        int8 = np.broadcast_to(placement.int8[self._heads].T, (len(indices), len(self._heads)))
-        states = np.concatenate([np.ones((len(indices), 1), dtype=bool), int8, ~int8], axis=1)
+        bits = self._precisions.weight_bits(indices, placement)
+        fewer = bits < FLOAT_BITS
+        states = np.concatenate([np.ones((len(indices), 1)), ~fewer, fewer, np.where(fewer, bits / 8, 0)], axis=1)
         return products[:, self._product_of] * present * states[:, self._state_of]
 
 
@@ -151,21 +152,25 @@ class CostModel:
 class _Term:
     """A product of dimensions (their positions), and what it adds to MACs, parameters and bytes.
 
-    One that is there only while some layer runs in float, or only while it runs in int8, names the layer's operator.
+    One that depends on a layer's bits names the layer, and how: it is there while the layer's weights are in ``float``
+    or while they have ``fewer`` bits, or it counts as often as these bits are ``bytes``.
     """
 
     name: str
     columns: tuple[int, ...]
     costs: tuple[float, float, float]
-    float_of: int | None = None
-    int8_of: int | None = None
+    layer: str | None = None
+    when: str = "float"
 
 
-def _state(term: _Term, heads: list[int]) -> int:
-    """Returns 0 for a term that is always there, else a number of its layer's int8 or, after those, float state."""
-    if term.int8_of is not None:
-        return 1 + heads.index(term.int8_of)
-    return 0 if term.float_of is None else 1 + len(heads) + heads.index(term.float_of)
+_STATES = ("float", "fewer", "bytes")
+
+
+def _state(term: _Term, layers: list[str]) -> int:
+    """Returns which column of the states of a policy says how often a term counts; the first is always one."""
+    if term.layer is None:
+        return 0
+    return 1 + _STATES.index(term.when) * len(layers) + layers.index(term.layer)
 
 
 def _macs(graph: ModelGraph) -> Iterator[_Term]:
@@ -175,19 +180,18 @@ def _macs(graph: ModelGraph) -> Iterator[_Term]:
 
 
 def _weights(graph: ModelGraph, precisions: Precisions) -> Iterator[_Term]:
-    layers = {layer.name: layer for layer in precisions.layers}
-    norms = {layer.norm: layer.ops[0] for layer in precisions.layers if layer.norm}
+    norms = {norm: name for name, norm in precisions.lowered.items() if norm is not None}
     names = {weight.name for weight in graph.weights}
     for weight, part in zip(graph.weights, graph.weight_dims, strict=True):
         columns = tuple(range(part.start, part.stop))
-        costs = (0.0, float(weight.trainable), float(weight.itemsize))
+        params, size = float(weight.trainable), float(weight.itemsize)
         module, _, leaf = weight.name.rpartition(".")
-        if module in layers and leaf == "weight":
-            op = layers[module].ops[0]
-            yield _Term(weight.name, columns, costs, float_of=op)
-            yield _Term(weight.name, columns, (*costs[:2], 1.0), int8_of=op)
-            yield _Term(f"{module}.weight_scale", columns[:1], (0.0, 0.0, 4.0), int8_of=op)
-            if layers[module].norm and f"{module}.bias" not in names:  # folding makes one
-                yield _Term(f"{module}.bias", columns[:1], (0.0, 1.0, 4.0), int8_of=op)
+        if module in precisions.lowered and leaf == "weight":
+            yield _Term(weight.name, columns, (0.0, params, 0.0))
+            yield _Term(weight.name, columns, (0.0, 0.0, size), module)
+            yield _Term(weight.name, columns, (0.0, 0.0, 1.0), module, "bytes")  # packed: bits / 8 for each weight
+            yield _Term(f"{module}.weight_scale", columns[:1], (0.0, 0.0, 4.0), module, "fewer")
+            if precisions.lowered[module] and f"{module}.bias" not in names:  # folding makes one
+                yield _Term(f"{module}.bias", columns[:1], (0.0, 1.0, 4.0), module, "fewer")
         else:
-            yield _Term(weight.name, columns, costs, float_of=norms.get(module))
+            yield _Term(weight.name, columns, (0.0, params, size), norms.get(module))

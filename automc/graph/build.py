@@ -23,6 +23,7 @@ from automc.graph.probe import Probe, probe
 from automc.graph.quantizers import Layer, find_layers
 from automc.graph.units import find_groups
 from automc.graph.watch import Expired, Watch
+from automc.graph.weighted import Weighted, find_weighted
 from automc.tasks import Inputs
 
 _LIMIT_S = 120.0
@@ -58,6 +59,7 @@ class ModelGraph:
         groups: all coupled groups; those with ``frozen`` set cannot be pruned.
         blocks: the residual blocks that may be dropped.
         layers: the layers that can run in int8.
+        weighted: the layers that can be simulated at any bits.
         batch: the examples that one forward pass of `ops` handles.
         input_shape: shape of the network's input in that pass; empty if there are several.
         dims: (D,) all dimensions, operators first, then weights; see `op_dims` and `weight_dims`.
@@ -69,6 +71,7 @@ class ModelGraph:
     groups: tuple[Group, ...]
     blocks: tuple[Block, ...]
     layers: tuple[Layer, ...]
+    weighted: tuple[Weighted, ...]
     batch: int
     input_shape: tuple[int, ...]
     dims: np.ndarray
@@ -142,6 +145,7 @@ def build_graph(model: nn.Module, inputs: Inputs, limit_s: float = _LIMIT_S) -> 
         groups=tuple(groups),
         blocks=tuple(blocks),
         layers=find_layers(model, ops, shape),
+        weighted=find_weighted(model, ops),
         batch=pytree.tree_leaves(inputs)[0].shape[0],
         input_shape=shape,
         dims=dims,

@@ -151,19 +151,25 @@ class Quantizers:
         self._gives = self._moves.copy()  # what it gives is quantized when it runs in int8
         self._gives[[*(chain[-1] for chain in chains), *self._between]] = True
 
-    def place(self, int8: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray] | None = None) -> Placement:
+    def place(
+        self,
+        int8: Mapping[str, np.ndarray],
+        kept: Mapping[str, np.ndarray] | None = None,
+        apart: Mapping[str, np.ndarray] | None = None,
+    ) -> Placement:
         """Returns the placement under B policies.
 
         Args:
             int8: for each layer, (B,) whether it is asked to run in int8.
             kept: for each block, (B,) whether it stays.
+            apart: for layers that may have other bits, (B,) whether they do: these never run in int8.
         """
         kept = kept or {}
         count = next((len(flags) for flags in (*int8.values(), *kept.values())), 1)
         present = np.ones((len(self._ops) + 1, count), dtype=bool)
         for name, span in self._spans.items():
             present[span.inside] &= kept[name]
-        runs, quantized = self._flow(int8, kept, present)
+        runs, quantized = self._flow(int8, kept, present, apart or {})
         given = runs & self._gives[:, None]
         return Placement(
             int8=runs,
@@ -175,7 +181,11 @@ class Quantizers:
         )
 
     def _flow(
-        self, int8: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray], present: np.ndarray
+        self,
+        int8: Mapping[str, np.ndarray],
+        kept: Mapping[str, np.ndarray],
+        present: np.ndarray,
+        apart: Mapping[str, np.ndarray],
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns what runs in int8, and whose result is quantized, each (O + 1, B)."""
         wanted = np.zeros_like(present)  # by an int8 layer that reads it
@@ -187,6 +197,8 @@ class Quantizers:
             if index in self._heads:
                 layer = self._heads[index]
                 runs[index] = int8[layer.name] | (quantized[layer.source] & wanted[layer.ops[-1]])
+                if layer.name in apart:
+                    runs[index] &= ~apart[layer.name]
             elif index in self._inner:
                 runs[index] = runs[self._inner[index]]
             elif index in self._sums:

@@ -66,9 +66,9 @@ def apply_recipe(recipe: Recipe, path: Path, task: Task) -> nn.Module:
         if name not in modules:
             raise RecipeError(f"{path}: policy: the model has no block '{name}'")
     model = rebuild(original, groups.values(), recipe.kept, blocks_named(original, inputs, recipe.dropped))
-    if recipe.int8:
+    if recipe.bits:
         try:
-            model = Quantized(model, inputs, recipe.int8)
+            model = Quantized(model, inputs, recipe.bits)
         except ValueError as error:
             raise RecipeError(f"{path}: policy: {error}") from None
     _load_weights(model, path.parent / recipe.weights.file, recipe.weights)

@@ -14,6 +14,7 @@ from automc import files
 from automc.errors import RecipeError
 from automc.latency_tables import Device
 from automc.search_spaces import Policy
+from automc.search_spaces.policy import FLOAT_BITS, INT8_BITS
 
 VERSION = 1
 
@@ -123,11 +124,19 @@ class Recipe(_Strict):
         return [unit for unit, choice in self.policy.items() if choice.get("keep") is False]
 
     @property
+    def bits(self) -> dict[str, tuple[int, int]]:
+        """(weight bits, activation bits) of the layers that are not to stay in float."""
+        gone = tuple(f"{block}." for block in self.dropped)
+        return {
+            unit: (choice.weight_bits or FLOAT_BITS, choice.activation_bits or FLOAT_BITS)
+            for unit, choice in Policy.from_dict(self.policy).items()
+            if choice.precision not in (None, "float") and not unit.startswith(gone)
+        }
+
+    @property
     def int8(self) -> list[str]:
         """Names of the layers that run in int8."""
-        gone = tuple(f"{block}." for block in self.dropped)
-        choices = Policy.from_dict(self.policy).items()
-        return [unit for unit, choice in choices if choice.precision == "int8" and not unit.startswith(gone)]
+        return [unit for unit, bits in self.bits.items() if bits == INT8_BITS]
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -23,7 +23,7 @@ from automc.tasks import Task, call, example
 AGREEMENT = 1e-3
 """Largest difference between the file's outputs and the model's that is forgiven, relative to the largest or 1."""
 INT8_AGREEMENT = 0.05
-"""The same where layers run in int8: a sum in another order may round to the next level, and that to further ones."""
+"""The same where layers have fewer bits: a sum in another order may round to the next level, and that others."""
 SCORE_TOLERANCE = 0.005
 """Largest drop of the score, relative to the recorded one, that is forgiven."""
 _EXAMPLES = 32
@@ -101,7 +101,7 @@ def verify(recipe: Recipe, file: Path, task: Task, model: nn.Module) -> Verifica
         mismatch = f"a .pt2 file runs in torch, the recipe's latency is that of {recipe.device.runtime}"
     return Verification(
         difference=difference,
-        outputs_agree=difference <= (INT8_AGREEMENT if recipe.int8 else AGREEMENT),
+        outputs_agree=difference <= (INT8_AGREEMENT if recipe.bits else AGREEMENT),
         score=score,
         recorded_score=recorded,
         score_holds=worse <= SCORE_TOLERANCE * abs(recorded or 1.0),

@@ -20,6 +20,8 @@ class SpaceConfig(BaseModel):
         depth: whether residual blocks may be dropped.
         bits: bits of weights and activations that each layer may take instead of float; what the device does not
             run is refused.
+        simulate: offer every pair of ``bits``, 2 to 8 or 32 each, whether or not the device runs it. Scores are those
+            of a simulation then, and there is no latency.
         channel_multiple: widths are multiples of it (the full width is always allowed); None takes the device's.
         min_keep: smallest share of a group's channels that is kept.
         exclude: unit names that stay as they are; a name ending in ``*`` excludes all that begin so.
@@ -30,6 +32,7 @@ class SpaceConfig(BaseModel):
     width: bool = True
     depth: bool = True
     bits: tuple[int, ...] = ()
+    simulate: bool = False
     channel_multiple: int | None = Field(default=None, ge=1)
     min_keep: float = Field(default=0.1, gt=0, le=1)
     exclude: tuple[str, ...] = ()

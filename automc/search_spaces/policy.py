@@ -9,6 +9,8 @@ from typing import Any
 FLOAT_BITS = 32
 INT8_BITS = (8, 8)
 """Bits of weights and of activations of a layer that runs in int8."""
+KNOWN_BITS = (*range(2, 9), FLOAT_BITS)
+"""Bits that weights or activations can be given; those of a layer are simulated unless the device runs the pair."""
 
 
 @dataclass(frozen=True, order=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,7 +13,7 @@ import numpy as np
 from automc.errors import ConfigError, TraceError, nearest
 from automc.graph import Group, ModelGraph
 from automc.search_spaces.config import SpaceConfig
-from automc.search_spaces.policy import FLOAT_BITS, Choice, Policy
+from automc.search_spaces.policy import FLOAT_BITS, INT8_BITS, KNOWN_BITS, Choice, Policy
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,7 @@ def build_space(
         TraceError: nothing is left to choose; the reasons are named.
     """
     names = [unit.name for units in (graph.groups, graph.blocks, graph.layers) for unit in units]
+    names += [layer.name for layer in graph.weighted]
     for pattern in config.exclude:
         if not any(_matches(name, pattern) for name in names):
             raise ConfigError(f"space.exclude: no unit '{pattern}'{nearest(pattern, names)}")
@@ -167,8 +169,7 @@ def build_space(
             if len(options) > 1:
                 axes.append(Axis(group.name, "channels", options))
     if config.bits:
-        offered = _precisions(config.bits, precisions)
-        axes += [Axis(layer.name, "bits", offered) for layer in graph.layers]
+        axes += _bits_axes(graph, config, precisions)
     axes = [axis for axis in axes if not any(_matches(axis.unit, pattern) for pattern in config.exclude)]
     if not axes:
         raise TraceError(_nothing(graph, config, multiple))
@@ -179,11 +180,28 @@ def build_space(
         if block.name in position
         for field, units in (
             ("channels", [group.name for group in graph.inside(block)]),
-            ("bits", [layer.name for layer in graph.layers if layer.name.startswith(block.name + ".")]),
+            ("bits", [axis.unit for axis in axes if axis.field == "bits" and axis.unit.startswith(block.name + ".")]),
         )
         for unit in units
     }
     return SearchSpace(tuple(axes), tuple(owner_of.get((axis.unit, axis.field), -1) for axis in axes))
+
+
+def _bits_axes(graph: ModelGraph, config: SpaceConfig, run: Sequence[tuple[int, int]]) -> list[Axis]:
+    """Returns an axis for every layer that can have fewer bits."""
+    if not config.simulate:
+        offered = _precisions(config.bits, run)
+        return [Axis(layer.name, "bits", offered) for layer in graph.layers]
+    unknown = [width for width in config.bits if width not in KNOWN_BITS]
+    if unknown:
+        raise ConfigError(f"space.bits: no simulation of {unknown[0]} bits; known are 2 to 8, or 32 for float")
+    pairs = set(itertools.product(config.bits, repeat=2)) - {(FLOAT_BITS, FLOAT_BITS)}
+    fewer = sorted(pairs, key=lambda pair: (sum(pair), pair))
+    int8 = {layer.name for layer in graph.layers}
+    offers = {  # int8 follows the runtime's rules even here
+        layer.name: [pair for pair in fewer if pair != INT8_BITS or layer.name in int8] for layer in graph.weighted
+    }
+    return [Axis(name, "bits", (*options, (FLOAT_BITS, FLOAT_BITS))) for name, options in offers.items() if options]
 
 
 def _precisions(bits: Sequence[int], run: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
