@@ -15,9 +15,9 @@ import torch
 from _cifar import cifar_task
 from scipy.stats import spearmanr
 
-from automc.compression import LeastSquares, least_squares
+from automc.compression import LeastSquares, compressor, normal_equations, refit
 from automc.costs import Budget, CostModel, Projection
-from automc.evaluation import Evaluator, Fidelity, evaluator
+from automc.evaluation import Evaluator, Fidelity
 from automc.graph import build_graph
 from automc.latency_tables import Device
 from automc.search_spaces import build_space, load_preset
@@ -62,11 +62,12 @@ def measure(subject: Evaluator, policy: Any) -> dict[str, float]:
 
 if __name__ == "__main__":
     torch.set_num_threads(2)
-    watch(evaluator, "compress", "build")
+    watch(compressor, "compress", "build")
     watch(LeastSquares, "refit", "refit")
-    watch(least_squares, "call", "recovery")
-    watch(least_squares, "_sampled_inputs", "gather")
-    watch(least_squares, "_solve", "solve")
+    watch(refit, "call", "recovery")
+    watch(refit, "sampled_inputs", "gather")
+    watch(normal_equations.NormalEquations, "add", "solve")
+    watch(normal_equations.NormalEquations, "solve", "solve")
     watch(loops, "call", "search")
     task = cifar_task("resnet56")
     model = task.model()

@@ -311,7 +311,8 @@ class Heavy(nn.Module):
 
 
 def test_where_memory_lacks_fewer_examples_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    heavy, said = Heavy(), []
+    heavy = Heavy()
+    said: list[str] = []
     monkeypatch.setattr(progress, "say", said.append)
     say_once.cache_clear()
     layers = [nn.Conv2d(3, 8, 3), nn.Conv2d(8, 6, 3), heavy, nn.Conv2d(6, 6, 3), Mean(), nn.Linear(6, 3)]
@@ -343,7 +344,7 @@ def test_what_is_not_finite_is_refused_by_its_name() -> None:
     with pytest.raises(TaskError, match="layer '0' puts out values that are not finite"):
         LeastSquares(model, graph, inputs)
     with torch.no_grad():
-        model.get_submodule("1").weight[0, 0, 0, 0] = torch.nan  # type: ignore[index]
+        next(model.get_submodule("1").parameters()).fill_(torch.nan)
     with pytest.raises(TaskError, match=r"weight '1\.weight' has values that are not finite"):
         LeastSquares(model, graph, smooth_images(8))
 

@@ -97,10 +97,11 @@ def test_an_unknown_selector_is_refused_with_the_nearest() -> None:
 
 
 def test_l2_takes_the_norm_of_what_reads_a_channel() -> None:
-    model = nn.Sequential(nn.Conv2d(3, 3, 3), nn.ReLU(), nn.Conv2d(3, 2, 1), Mean(), nn.Linear(2, 2))
-    graph = build_graph(randomize(model, 0), smooth_images(1))
+    reader = nn.Conv2d(3, 2, 1)
+    model = randomize(nn.Sequential(nn.Conv2d(3, 3, 3), nn.ReLU(), reader, Mean(), nn.Linear(2, 2)), seed=0)
+    graph = build_graph(model, smooth_images(1))
     with torch.no_grad():
-        model.get_submodule("2").weight.copy_(torch.tensor([[3.0, 1.0, 0.0], [-4.0, 0.0, 2.0]])[:, :, None, None])
+        reader.weight.copy_(torch.tensor([[3.0, 1.0, 0.0], [-4.0, 0.0, 2.0]])[:, :, None, None])
     scores = make_selector("l2").scores(model, graph, Calibration(smooth_images(1)))
     assert torch.allclose(scores["0"], torch.tensor([5.0, 1.0, 2.0]) / (8 / 3))
 

@@ -145,7 +145,7 @@ class LeastSquares:
                 call(original, take(self._inputs, start, self._batch))
         self._order = order
         # a layer that runs twice, or shares its weights, has two targets: it is left alone
-        for name in rows.keys() - twice:
+        for name in [name for name in rows if name not in twice]:
             joined = torch.cat(rows.pop(name))
             if not joined.isfinite().all():
                 raise TaskError(f"layer '{name}' puts out values that are not finite on calibration examples")
