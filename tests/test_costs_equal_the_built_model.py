@@ -24,10 +24,11 @@ def counted(model: nn.Module, inputs: Tensor) -> Cost:
         model.eval()(inputs[:1])
     tensors = [*model.parameters(), *model.buffers()]
     size: float = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-    for name, (bits, _) in model.bits.items() if isinstance(model, Quantized) else ():
-        levels = model.model.get_submodule(name).weight
-        if levels.dtype == torch.int8:
-            size -= levels.numel() * (1 - bits / 8)
+    if isinstance(model, Quantized):
+        for name, (bits, _) in model.bits.items():
+            levels = model.get_parameter(f"model.{name}.weight")
+            if levels.dtype == torch.int8:
+                size -= levels.numel() * (1 - bits / 8)
     return Cost(
         macs=counter.get_total_flops() / 2,
         params=sum(parameter.numel() for parameter in model.parameters()),
