@@ -11,7 +11,7 @@ from torch import nn
 from automc.compression import Learned, Quantized
 from automc.graph import build_graph
 from automc.search_spaces.policy import INT8_BITS
-from automc.tasks import example
+from automc.tasks import Inputs, example
 from automc.tasks.loops import score
 from automc.tasks.training import Training, train
 from tests.trained import Blobs
@@ -77,16 +77,17 @@ def test_a_resumed_training_ends_as_an_undisturbed_one(
         pass
 
     calls = []
+    augment = Blobs.augment
 
-    def fail(self: Blobs, *args: object) -> None:
-        calls.append(args)
+    def fail(self: Blobs, inputs: Inputs, generator: torch.Generator) -> Inputs:
+        calls.append(inputs)
         if len(calls) == 24:  # in the second epoch
             raise Killed
+        return augment(self, inputs, generator)
 
     resumed, file = learned(teacher, (4, 4)), tmp_path / "training.pt"
     with monkeypatch.context() as patch:
-        augment = Blobs.augment
-        patch.setattr(Blobs, "augment", lambda self, *args: fail(self) or augment(self, *args))
+        patch.setattr(Blobs, "augment", fail)
         with pytest.raises(Killed):
             train(resumed, TASK, TRAINING, seed=0, description="", teacher=teacher, checkpoint=file)
     resumed = learned(teacher, (4, 4))

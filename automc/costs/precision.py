@@ -11,6 +11,8 @@ from automc.graph.quantizers import Placement, Quantizers
 from automc.search_spaces import SearchSpace
 from automc.search_spaces.policy import FLOAT_BITS, INT8_BITS
 
+_FLOAT = (FLOAT_BITS, FLOAT_BITS)
+
 
 class Precisions:
     """The placement of quantizers under the policies of a space.
@@ -26,58 +28,59 @@ class Precisions:
 
     def __init__(self, graph: ModelGraph, space: SearchSpace) -> None:
         self._space = space
-        self._columns = {axis.unit: column for column, axis in enumerate(space.axes) if axis.field == "bits"}
-        self._options = {unit: np.array(space.axes[column].options) for unit, column in self._columns.items()}
-        self._int8 = {unit: (options == INT8_BITS).all(axis=1) for unit, options in self._options.items()}
-        self._float = {unit: (options == FLOAT_BITS).all(axis=1) for unit, options in self._options.items()}
-        self._apart = [unit for unit in self._columns if not (self._int8[unit] | self._float[unit]).all()]
+        columns = {axis.unit: column for column, axis in enumerate(space.axes) if axis.field == "bits"}
+        options = {unit: np.array(space.axes[column].options) for unit, column in columns.items()}
+        self._int8 = {unit: (columns[unit], (pairs == INT8_BITS).all(axis=1)) for unit, pairs in options.items()}
         self._kept = {axis.unit: column for column, axis in enumerate(space.axes) if axis.field == "keep"}
-        self.layers = graph.layers if self._columns else ()
-        self._heads = {layer.name: layer.ops[0] for layer in self.layers}
+        self.layers = graph.layers if columns else ()
         self.lowered: dict[str, str | None] = {layer.name: layer.norm for layer in self.layers}
-        self.lowered |= {layer.name: layer.norm for layer in graph.weighted if layer.name in self._columns}
+        self.lowered |= {layer.name: layer.norm for layer in graph.weighted if layer.name in columns}
+        rows = {name: row for row, name in enumerate(self.lowered)}
+        self._heads = [layer.ops[0] for layer in self.layers]
+        self._rows = [rows[layer.name] for layer in self.layers]
+        # the bits of each layer that may be simulated, (U, most options, 2); those of int8 and float are float's here
+        self._apart = [unit for unit, pairs in options.items() if set(map(tuple, pairs)) - {INT8_BITS, _FLOAT}]
+        self._apart_columns = [columns[unit] for unit in self._apart]
+        self._apart_rows = [rows[unit] for unit in self._apart]
+        self._simulated = np.full((len(self._apart), max(map(len, options.values()), default=0), 2), FLOAT_BITS)
+        for table, unit in zip(self._simulated, self._apart, strict=True):
+            table[: len(options[unit])] = np.where(self._int8[unit][1][:, None], FLOAT_BITS, options[unit])
         self._quantizers = Quantizers(graph.ops, self.layers, list(self._kept))
 
     def of(self, indices: np.ndarray) -> Placement:
         """Returns the placement under policies given as option numbers (B, A)."""
         never = np.zeros(len(indices), dtype=bool)
-        asked = {unit: is_int8[indices[:, self._columns[unit]]] for unit, is_int8 in self._int8.items()}
+        asked = {unit: is_int8[indices[:, column]] for unit, (column, is_int8) in self._int8.items()}
+        apart: np.ndarray = (self._simulated_bits(indices) < FLOAT_BITS).any(axis=2)
         return self._quantizers.place(
             {layer.name: asked.get(layer.name, never) for layer in self.layers},
             {block: indices[:, column] > 0 for block, column in self._kept.items()},
-            {unit: self._simulated(unit, indices) for unit in self._apart},
+            dict(zip(self._apart, apart.T, strict=True)),
         )
 
     def weight_bits(self, indices: np.ndarray, placement: Placement) -> np.ndarray:
         """Returns (B, L) the bits of the weights of each layer of `lowered`; a dropped one counts as float."""
         bits = np.full((len(indices), len(self.lowered)), FLOAT_BITS)
-        for row, name in enumerate(self.lowered):
-            if name in self._apart:
-                chosen = self._options[name][indices[:, self._columns[name]], 0]
-                bits[:, row] = np.where(self._simulated(name, indices), chosen, FLOAT_BITS)
-            if name in self._heads:
-                bits[placement.int8[self._heads[name]], row] = INT8_BITS[0]
+        bits[:, self._apart_rows] = self._simulated_bits(indices)[:, :, 0]
+        bits[:, self._rows] = np.where(placement.int8[self._heads].T, INT8_BITS[0], bits[:, self._rows])
         return bits
 
     def quantizers(self, indices: np.ndarray, placement: Placement) -> np.ndarray:
         """Returns (B,) how many quantizers activations go through: behind operators, and before simulated layers."""
-        count = placement.placed.sum(axis=0) + np.zeros(len(indices), dtype=np.int64)
-        for name in self._apart:
-            reads = self._options[name][indices[:, self._columns[name]], 1] < FLOAT_BITS
-            count += self._simulated(name, indices) & reads
-        return count
+        before = self._simulated_bits(indices)[:, :, 1] < FLOAT_BITS
+        return placement.placed.sum(axis=0) + before.sum(axis=1)
 
-    def _simulated(self, unit: str, indices: np.ndarray) -> np.ndarray:
-        """Returns (B,) whether a layer has bits that the runtime has no kernels for."""
-        return ~(self._int8[unit] | self._float[unit])[indices[:, self._columns[unit]]]
+    def _simulated_bits(self, indices: np.ndarray) -> np.ndarray:
+        """Returns (B, U, 2) the bits of layers that may be simulated; 32 where they are not."""
+        return self._simulated[np.arange(len(self._apart)), indices[:, self._apart_columns]]
 
     @cached_property
     def possible(self) -> Placement:
         """What can run in int8 at all: with all layers in int8, and with each block dropped in turn."""
         indices = np.repeat(self._space.full[None], 1 + len(self._kept), axis=0)
-        for unit, is_int8 in self._int8.items():
+        for column, is_int8 in self._int8.values():
             if is_int8.any():
-                indices[:, self._columns[unit]] = is_int8.argmax()
+                indices[:, column] = is_int8.argmax()
         for row, column in enumerate(self._kept.values(), start=1):
             indices[row, column] = 0
         return self.of(self._space.canonical(indices))
