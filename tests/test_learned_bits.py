@@ -43,7 +43,7 @@ def test_training_lowers_the_loss_and_settles_into_the_same_network(bits: tuple[
     steps = {name: value.clone() for name, value in model.named_parameters() if name.endswith("scale")}
     train(model, TASK, TRAINING, seed=0, description="", teacher=teacher)
     after = loss(model, teacher)
-    assert bits == INT8_BITS or after < 0.7 * before
+    assert bits == INT8_BITS or after < 0.9 * before
     assert all(not torch.equal(steps[name], dict(model.named_parameters())[name]) for name in steps)
     settled = model.settled()
     assert isinstance(settled, Quantized)

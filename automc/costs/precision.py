@@ -51,7 +51,7 @@ class Precisions:
         """Returns the placement under policies given as option numbers (B, A)."""
         never = np.zeros(len(indices), dtype=bool)
         asked = {unit: is_int8[indices[:, column]] for unit, (column, is_int8) in self._int8.items()}
-        apart: np.ndarray = (self._simulated_bits(indices) < FLOAT_BITS).any(axis=2)
+        apart = np.any(self._simulated_bits(indices) < FLOAT_BITS, axis=2)
         return self._quantizers.place(
             {layer.name: asked.get(layer.name, never) for layer in self.layers},
             {block: indices[:, column] > 0 for block, column in self._kept.items()},
