@@ -71,7 +71,6 @@ def measure(network: str) -> dict[str, Any]:
         )
     rows: dict[str, Any] = {}
     for selector in SELECTORS:
-        print(f"{network}: {selector}", file=sys.stderr)
         scores, selecting = timed(lambda selector=selector: make_selector(selector).scores(model, graph, calibration))
         rows[selector] = {"seconds to select": selecting}
         for name, steps in RECOVERIES.items():
@@ -85,6 +84,7 @@ def measure(network: str) -> dict[str, Any]:
                         fits[step].refit(made)
             seconds = round(time.perf_counter() - start, 2)
             rows[selector][name] = [*top1(made.model), seconds]
+        print(json.dumps({network: {selector: rows[selector]}}), file=sys.stderr)  # it takes long: nothing is lost
     return {
         "share of MACs": round(float(prices[0] / prices[1]), 4),
         "original": top1(model),
