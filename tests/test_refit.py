@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from torch import Tensor, nn
 
 from automc import progress
-from automc.compression import Calibration, LeastSquares, compress, least_squares, magnitudes, recalibrate
+from automc.compression import Calibration, LeastSquares, compress, magnitudes, recalibrate
 from automc.compression.calibration import say_once
+from automc.compression.recovery import least_squares
 from automc.errors import SearchError, TaskError, lacking
 from automc.graph import build_graph
 from automc.models import CifarResNet

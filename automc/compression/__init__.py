@@ -3,10 +3,9 @@
 from automc.compression.apply import Compressed, compress, rebuild
 from automc.compression.calibration import Calibration
 from automc.compression.compressor import Compressor
-from automc.compression.least_squares import LeastSquares
 from automc.compression.methods import Methods
 from automc.compression.quantization import Learned, Quantized, Quantizer, quantize
-from automc.compression.recalibrate import recalibrate
+from automc.compression.recovery import LeastSquares, recalibrate
 from automc.compression.selection import SELECTORS, Selector, magnitudes, make_selector
 
 __all__ = [

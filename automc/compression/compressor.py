@@ -8,10 +8,10 @@ from torch import nn
 
 from automc.compression.apply import Compressed, compress
 from automc.compression.calibration import Calibration
-from automc.compression.least_squares import LeastSquares, check_weights
 from automc.compression.methods import Methods
 from automc.compression.quantization import Learned, quantize
-from automc.compression.recalibrate import recalibrate
+from automc.compression.recovery.least_squares import LeastSquares, check_weights
+from automc.compression.recovery.recalibrate import recalibrate
 from automc.compression.selection import make_selector
 from automc.graph import ModelGraph
 from automc.search_spaces import Policy

@@ -18,12 +18,11 @@ from automc.errors import TraceError, one_line
 from automc.graph.accepted import check_accepted
 from automc.graph.blocks import Block, find_blocks
 from automc.graph.groups import Group
+from automc.graph.layers import Layer, Weighted, find_layers, find_weighted
 from automc.graph.ops import Op, record
 from automc.graph.probe import Probe, probe
-from automc.graph.quantizers import Layer, find_layers
 from automc.graph.units import find_groups
 from automc.graph.watch import Expired, Watch
-from automc.graph.weighted import Weighted, find_weighted
 from automc.tasks import Inputs
 
 _LIMIT_S = 120.0

@@ -13,35 +13,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch import nn
 
-from automc.graph.fusion import BATCH_NORMS, find_kernels, find_paddings, is_free, is_linear, joined_sums, users_of
+from automc.graph.fusion import BATCH_NORMS, find_kernels, find_paddings, is_free, joined_sums, users_of
+from automc.graph.layers import Layer, with_clip
 from automc.graph.ops import OUTSIDE, Op
 
 _MOVES = frozenset({"slice", "max_pool2d_with_indices", "permute", "transpose"})
 _AGAIN = frozenset({"constant_pad_nd"})  # has no kernel in int8; quantized again, an addition behind it can have one
 _BETWEEN = frozenset("add mul cat sigmoid leaky_relu _softmax avg_pool2d bmm".split())  # in int8 if it is around them
 _STAYS = BATCH_NORMS | set("relu hardtanh leaky_relu sigmoid tanh max_pool2d_with_indices avg_pool2d".split())
-_CLIPS = frozenset({"relu", "hardtanh"})  # a quantizer clips, so they need not run
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer that can run in int8.
-
-    Attributes:
-        name: its module.
-        ops: its operator and those that disappear in it (BatchNorm, ReLU), as positions.
-        result: the one of them whose result is the module's.
-        source: the operator whose result it reads, or `OUTSIDE` for the network's input.
-        norm: the BatchNorm module that is folded into it, or None.
-    """
-
-    name: str
-    ops: tuple[int, ...]
-    result: int
-    source: int
-    norm: str | None
 
 
 @dataclass(frozen=True)
@@ -66,57 +46,10 @@ class Placement:
     fused: np.ndarray
 
 
-def find_layers(model: nn.Module, ops: Sequence[Op], input_shape: tuple[int, ...]) -> tuple[Layer, ...]:
-    """Returns the layers that can run in int8, in execution order.
-
-    Args:
-        model: the network.
-        ops: its operators.
-        input_shape: shape of its input; empty if there are several.
-    """
-    users, paddings = users_of(ops), find_paddings(ops)
-    runs: dict[str, int] = {}
-    for index, op in enumerate(ops):
-        if op.kind in BATCH_NORMS | {"convolution"} or is_linear(ops, index):
-            runs[op.module] = runs.get(op.module, 0) + 1
-    owners: dict[int, int] = {}
-    for module in model.modules():
-        for tensor in module.parameters(recurse=False):
-            owners[id(tensor)] = owners.get(id(tensor), 0) + 1
-    alone = {
-        name
-        for name, module in model.named_modules()
-        if runs.get(name) == 1 and all(owners[id(tensor)] == 1 for tensor in module.parameters(recurse=False))
-    }
-    layers = []
-    for index, op in enumerate(ops):
-        layer = model.get_submodule(op.module)
-        if op.module not in alone or not _quantizable(ops, index, layer):
-            continue
-        chain = _to_result(ops, users, index)
-        if chain is None:
-            continue
-        at = 0 if isinstance(layer, nn.Conv2d) else -2
-        source, shape = op.sources[at], op.inputs[at]
-        while source != OUTSIDE and (source in paddings or _leads_on(ops[source], op.module)):
-            source, shape = ops[source].sources[0], ops[source].inputs[0]
-        if shape != input_shape if source == OUTSIDE else ops[source].call is None:
-            continue
-        result, norm = chain[-1], None
-        after = _only_user(ops, users, result)
-        if after is not None and ops[after].kind in BATCH_NORMS and isinstance(layer, nn.Conv2d):
-            if ops[after].module not in alone or not _foldable(model.get_submodule(ops[after].module)):
-                continue
-            norm = ops[after].module
-            chain.append(after)
-        layers.append(Layer(op.module, _with_clip(ops, users, chain), result, source, norm))
-    return tuple(layers)
-
-
 def find_sums(ops: Sequence[Op]) -> dict[int, tuple[int, ...]]:
     """Returns the additions that can run in int8, each with what disappears in it (ReLU), by their positions."""
     users = users_of(ops)
-    return {index: _with_clip(ops, users, [index]) for index in range(len(ops)) if _is_sum(ops, index)}
+    return {index: with_clip(ops, users, [index]) for index in range(len(ops)) if _is_sum(ops, index)}
 
 
 class Quantizers:
@@ -279,32 +212,6 @@ class _Span:
         self.result = self.inside[-1]
 
 
-def _quantizable(ops: Sequence[Op], index: int, layer: nn.Module) -> bool:
-    if isinstance(layer, nn.Conv2d):
-        return ops[index].kind == "convolution" and layer.padding_mode == "zeros"
-    return isinstance(layer, nn.Linear) and is_linear(ops, index)
-
-
-def _to_result(ops: Sequence[Op], users: Mapping[int, list[int]], index: int) -> list[int] | None:
-    """Returns an operator and those after it up to the one that gives its module's result, if nothing else is there."""
-    chain = [index]
-    while ops[chain[-1]].call is None:
-        after = _only_user(ops, users, chain[-1])
-        if after is None or ops[after].module != ops[index].module or not is_free(ops[after]):
-            return None
-        chain.append(after)
-    return chain
-
-
-def _leads_on(op: Op, module: str) -> bool:
-    """Says whether an operator is only how a module reads its input."""
-    return op.call is None and op.module == module and is_free(op)
-
-
-def _foldable(norm: nn.Module) -> bool:
-    return isinstance(norm, nn.BatchNorm2d) and norm.affine and norm.track_running_stats
-
-
 def _moves(op: Op) -> bool:
     return op.kind in _MOVES or is_free(op)
 
@@ -318,15 +225,3 @@ def _is_sum(ops: Sequence[Op], index: int) -> bool:
     op = ops[index]
     same = len(op.inputs) == 2 and op.inputs[0] == op.inputs[1]
     return op.kind == "add" and same and OUTSIDE not in op.sources and op.call is not None
-
-
-def _with_clip(ops: Sequence[Op], users: Mapping[int, list[int]], chain: list[int]) -> tuple[int, ...]:
-    after = _only_user(ops, users, chain[-1])
-    if after is not None and ops[after].kind in _CLIPS and ops[after].call is not None:
-        return (*chain, after)
-    return tuple(chain)
-
-
-def _only_user(ops: Sequence[Op], users: Mapping[int, list[int]], index: int) -> int | None:
-    readers = users.get(index, [])
-    return readers[0] if len(readers) == 1 else None

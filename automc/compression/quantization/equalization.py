@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from automc.graph.fusion import BATCH_NORMS, users_of
+from automc.graph.layers import find_weighted
 from automc.graph.ops import Op, record
-from automc.graph.weighted import find_weighted
 from automc.tasks import Inputs
 
 _SWEEPS = 3  # chains of layers settle after a few

@@ -21,9 +21,9 @@ from automc.compression.bits import Bits, is_simulated
 from automc.compression.methods import Methods
 from automc.compression.quantization.quantizer import Quantizer
 from automc.graph.fusion import BATCH_NORMS
+from automc.graph.layers import find_layers, find_weighted
 from automc.graph.ops import Call, Calls, Op, record
-from automc.graph.quantizers import Quantizers, find_layers
-from automc.graph.weighted import find_weighted
+from automc.graph.quantizers import Quantizers
 from automc.search_spaces.policy import FLOAT_BITS, INT8_BITS
 from automc.tasks import Inputs, call
 

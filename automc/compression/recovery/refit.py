@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from automc.compression.normal_equations import NormalEquations
+from automc.compression.recovery.normal_equations import NormalEquations
+from automc.compression.recovery.sites import Site
+from automc.compression.recovery.sums import Sums
 from automc.compression.rows import Layer, as_matrix, from_matrix, is_matrix, sampled_inputs, sampled_outputs
-from automc.compression.sites import Site
-from automc.compression.sums import Sums
 from automc.errors import TaskError
 from automc.tasks import Inputs, call
 

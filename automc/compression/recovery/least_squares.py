@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from automc.compression.apply import Compressed
 from automc.compression.calibration import count, say_once, take
-from automc.compression.refit import Refit, Target
+from automc.compression.recovery.refit import Refit, Target
+from automc.compression.recovery.sites import find_sites
+from automc.compression.recovery.sums import Sums
 from automc.compression.rows import Sampler, is_matrix, positions_of, sampled_outputs
-from automc.compression.sites import find_sites
-from automc.compression.sums import Sums
 from automc.errors import SearchError, TaskError, lacking
 from automc.graph import ModelGraph
 from automc.tasks import Inputs, call

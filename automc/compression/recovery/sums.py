@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from automc.compression.sites import Site
+from automc.compression.recovery.sites import Site
 from automc.graph.ops import Call, Calls
 
 _ADDITIONS = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__"})
