@@ -26,5 +26,5 @@ class _LinearOnLevels(_Levels, nn.Linear):  # type: ignore[misc, override]  # li
 def put_on_levels(layer: nn.Module, levels: Tensor, scale: Tensor) -> None:
     """Gives a layer integers for weights, in place, and the step (channels,) between them as a buffer."""
     layer.register_buffer("weight_scale", scale)
-    layer.weight = nn.Parameter(levels.to(torch.int8), requires_grad=False)
+    layer.weight = nn.Parameter(levels.to(torch.int8).contiguous(), requires_grad=False)
     layer.__class__ = _Conv2dOnLevels if isinstance(layer, nn.Conv2d) else _LinearOnLevels
