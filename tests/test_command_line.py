@@ -29,11 +29,11 @@ class Good(Base):
 
 class FloatOnly(Base):
     def model(self):
-        return nn.Sequential(nn.Linear(6, 16, bias=False), nn.ReLU(), nn.Linear(16, 2, bias=False)).eval()
+        return nn.Sequential(nn.Unflatten(1, (6, 1)), nn.Conv1d(6, 16, 1), nn.ReLU(), nn.Conv1d(16, 2, 1), nn.Flatten())
 
 class NothingToCompress(Base):
     def model(self):
-        return nn.Linear(6, 2, bias=False)
+        return nn.Sequential(nn.Unflatten(1, (6, 1)), nn.Conv1d(6, 2, 1), nn.Flatten())
 
 class DoesNotRun(Base):
     def model(self):

@@ -155,7 +155,7 @@ def test_the_original_is_never_changed() -> None:
 @pytest.mark.parametrize(
     ("unit", "choice", "message"),
     [
-        ("layer1.0.conv1", Choice(weight_bits=4, activation_bits=8), "gives 'layer1.0.conv1' 4 and 8 bits"),
+        ("layer1.0.conv1", Choice(weight_bits=1, activation_bits=8), "gives 'layer1.0.conv1' 1 and 8 bits"),
         ("layer1.0", Choice(weight_bits=8, activation_bits=8), "int8 in 'layer1.0', which is no layer"),
     ],
 )

@@ -72,23 +72,25 @@ def _to_onnx(model: nn.Module, inputs: Inputs, names: list[str], free_batch: boo
     from automc.recipes.onnx_attention import TRANSLATIONS  # a second to import
 
     args, kwargs, shapes = _arguments(model, inputs, free_batch)
-    program = torch.onnx.export(
-        model.eval(),
-        args,
-        kwargs=kwargs,
-        dynamo=True,
-        verbose=False,
-        input_names=names,
-        dynamic_shapes=shapes,
-        custom_translation_table=TRANSLATIONS,
-    )
+    with _named(model, inputs):
+        program = torch.onnx.export(
+            model.eval(),
+            args,
+            kwargs=kwargs,
+            dynamo=True,
+            verbose=False,
+            input_names=names,
+            dynamic_shapes=shapes,
+            custom_translation_table=TRANSLATIONS,
+        )
     assert program is not None
     return program
 
 
 def _to_program(model: nn.Module, inputs: Inputs, free_batch: bool) -> Any:
     args, kwargs, shapes = _arguments(model, inputs, free_batch)
-    return torch.export.export(model.eval(), args, kwargs, dynamic_shapes=shapes)
+    with _named(model, inputs):
+        return torch.export.export(model.eval(), args, kwargs, dynamic_shapes=shapes)
 
 
 def _arguments(model: nn.Module, inputs: Inputs, free_batch: bool) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
@@ -99,13 +101,31 @@ def _arguments(model: nn.Module, inputs: Inputs, free_batch: bool) -> tuple[tupl
     # a batch of one would be taken for a constant
     two = pytree.tree_map(lambda tensor: torch.cat([tensor[:1], tensor[:1]]), inputs)
     shapes = pytree.tree_map(lambda _: {0: batch}, two)
-    parameters = inspect.signature(model.forward).parameters
-    kinds = {parameter.kind for parameter in parameters.values()}
     if isinstance(two, dict):
-        named = {name: shape for name, shape in shapes.items() if name in parameters}
-        rest = {name: shape for name, shape in shapes.items() if name not in parameters}
-        return (), two, named | ({"kwargs": rest} if rest else {})
+        return (), two, shapes
+    kinds = {parameter.kind for parameter in inspect.signature(model.forward).parameters.values()}
     return (two,), {}, {"args": (shapes,)} if inspect.Parameter.VAR_POSITIONAL in kinds else (shapes,)
+
+
+@contextlib.contextmanager
+def _named(model: nn.Module, inputs: Inputs) -> Iterator[None]:
+    """Has a network that takes any keywords name those of a dict: the exporter frees no dimension of what has no name."""
+    kinds = {parameter.kind for parameter in inspect.signature(model.forward).parameters.values()}
+    if not isinstance(inputs, dict) or inspect.Parameter.VAR_KEYWORD not in kinds:
+        yield
+        return
+    run = model.forward
+
+    def forward(**kwargs: Any) -> Any:
+        return run(**kwargs)
+
+    keywords = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in inputs]
+    forward.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]  # `inspect` looks for it
+    model.forward = forward
+    try:
+        yield
+    finally:
+        del model.forward
 
 
 @contextlib.contextmanager
