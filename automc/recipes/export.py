@@ -109,7 +109,7 @@ def _arguments(model: nn.Module, inputs: Inputs, free_batch: bool) -> tuple[tupl
 
 @contextlib.contextmanager
 def _named(model: nn.Module, inputs: Inputs) -> Iterator[None]:
-    """Has a network that takes any keywords name those of a dict: the exporter frees no dimension of what has no name."""
+    """Has a network that takes any keywords name those of a dict: the exporter frees no dimension of others."""
     kinds = {parameter.kind for parameter in inspect.signature(model.forward).parameters.values()}
     if not isinstance(inputs, dict) or inspect.Parameter.VAR_KEYWORD not in kinds:
         yield
