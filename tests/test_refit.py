@@ -345,7 +345,7 @@ def test_what_is_not_finite_is_refused_by_its_name() -> None:
         LeastSquares(model, graph, inputs)
     with torch.no_grad():
         next(model.get_submodule("1").parameters()).fill_(torch.nan)
-    with pytest.raises(TaskError, match=r"weight '1\.weight' has values that are not finite"):
+    with pytest.raises(TaskError, match=r"parameter '1\.weight' \(Conv2d\) has values that are not finite"):
         LeastSquares(model, graph, smooth_images(8))
 
 

@@ -20,18 +20,25 @@ def check_model(model: Any) -> None:
         raise TaskError(
             "the task's model is compiled by torch.jit, which hides its layers; return the model before that"
         )
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        what = "parameter" if isinstance(tensor, nn.Parameter) else "buffer"
-        if nn.parameter.is_lazy(tensor):
-            raise TaskError(f"the model's {what} '{name}' has no shape yet; run the model once in model()")
-        if tensor.device.type != "cpu":
-            raise TaskError(f"the model's {what} '{name}' is on {tensor.device}; return the model on the CPU: .cpu()")
-        if what == "parameter" and tensor.is_floating_point() and tensor.dtype != torch.float32:
-            kind = str(tensor.dtype).removeprefix("torch.")
-            raise TaskError(f"the model's {what} '{name}' is in {kind}; return the model in float32: .float()")
-        # a buffer may hold -inf, as masks do
-        if not _finite(tensor) if what == "parameter" else bool(tensor.isnan().any()):
-            raise TaskError(f"the model's {what} '{name}' has values that are not finite; its training went wrong")
+    for holder, module in model.named_modules():
+        for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+            what = "parameter" if isinstance(tensor, nn.Parameter) else "buffer"
+            _check_tensor(tensor, f"the model's {what} '{holder}.{name}' ({type(module).__name__})".replace("'.", "'"))
+
+
+def _check_tensor(tensor: Tensor, named: str) -> None:
+    if nn.parameter.is_lazy(tensor):
+        raise TaskError(f"{named} has no shape yet; run the model once in model()")
+    if tensor.device.type != "cpu":
+        raise TaskError(f"{named} is on {tensor.device}; return the model on the CPU: .cpu()")
+    if not tensor.is_floating_point() and not tensor.is_complex():
+        return
+    if tensor.dtype != torch.float32:
+        kind = str(tensor.dtype).removeprefix("torch.")
+        raise TaskError(f"{named} is in {kind}; return the model in float32: .float()")
+    # a buffer may hold -inf, as masks do
+    if tensor.isnan().any() or (isinstance(tensor, nn.Parameter) and not _finite(tensor)):
+        raise TaskError(f"{named} has values that are not finite; train or load the model again")
 
 
 def check_inputs(inputs: Any, batch: int) -> None:
