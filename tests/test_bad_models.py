@@ -85,15 +85,7 @@ slow = pytest.mark.slow
         pytest.param("Batchwise", marks=slow),
         pytest.param("Compiled", marks=slow),
         pytest.param("Recurrent", marks=slow),
-        pytest.param(
-            "Length",
-            marks=[
-                slow,
-                pytest.mark.xfail(
-                    reason="exported for a batch of two, since len(x) is taken for a constant, and then run with one"
-                ),
-            ],
-        ),
+        pytest.param("Length", marks=slow),
     ],
 )
 def test_the_whole_job_is_done(task: str, search: Callable[[str], Done], run: Command) -> None:

@@ -79,7 +79,8 @@ def _facts(original: Row, best: Row, metric: str) -> str:
     )
     if best.tuned is None:
         return facts
-    return f"{facts} Before fine-tuning ({best.tuned.epochs:g} epochs) it was {format_score(best.test_score, metric)}."
+    epochs = f"{best.tuned.epochs:g} epoch" + "s" * (best.tuned.epochs != 1)
+    return f"{facts} Before fine-tuning ({epochs}) it was {format_score(best.test_score, metric)}."
 
 
 def _by_chance(one: float, other: float, examples: int) -> float:
