@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from automc.errors import TaskError
-from automc.tasks._base import Inputs, call
+from automc.tasks._base import Inputs, Split, call
 
 
 def check_model(model: Any) -> None:
@@ -41,7 +41,7 @@ def _check_tensor(tensor: Tensor, named: str) -> None:
         raise TaskError(f"{named} has values that are not finite; train or load the model again")
 
 
-def check_inputs(inputs: Any, batch: int) -> None:
+def check_inputs(inputs: Any, batch: int, split: Split = "train") -> None:
     """Raises TaskError unless example inputs are a tensor, or a dict of them, with at least ``batch`` examples."""
     if not isinstance(inputs, Tensor | dict) or not all(torch.is_tensor(leaf) for leaf in pytree.tree_leaves(inputs)):
         raise TaskError(f"the task's inputs are a {type(inputs).__name__}; they must be a tensor or a dict of tensors")
@@ -50,7 +50,7 @@ def check_inputs(inputs: Any, batch: int) -> None:
             raise TaskError(f"the task's {name} are on {tensor.device}; batches() must give tensors on the CPU")
         if not tensor.ndim or len(tensor) < batch:
             count = len(tensor) if tensor.ndim else 0
-            raise TaskError(f"the task's split 'train' gives {count} examples of {name}, expected {batch} at least")
+            raise TaskError(f"the task's split '{split}' gives {count} examples of {name}, expected {batch} at least")
 
 
 @torch.no_grad()
