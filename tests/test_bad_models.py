@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import sys
@@ -162,11 +163,7 @@ def recipe(session_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder / "out"
 
 
-UNIT = "0.0"  # of Images: the first of two convolutions
-
-
-def accepted(why: str) -> pytest.MarkDecorator:
-    return pytest.mark.xfail(reason=f"a recipe whose policy {why} is applied, by its other keys")
+UNIT, RELU = "0.0", "0.1"  # of Images: the first of two convolutions, and what is behind it
 
 
 @pytest.mark.parametrize(
@@ -179,24 +176,20 @@ def accepted(why: str) -> pytest.MarkDecorator:
         ({"policy": {UNIT: {"chanels": 4}}}, "policy: .*unexpected keyword argument 'chanels'"),
         ({"policy": {UNIT: {"keep": "no"}}}, "policy: .*keep must be true or false, not 'no'"),
         ({"policy": {"7.x": {"keep": False}}}, "the model has no block '7.x'"),
-        ({"policy": {"no": {"weight_bits": 8, "activation_bits": 8}}}, "layer 'no' cannot run in int8"),
+        ({"policy": {RELU: {"weight_bits": 8, "activation_bits": 8}}}, f"layer '{RELU}' cannot run in int8"),
         ({"policy": {"0": {"keep": False}}}, "weights do not fit the model"),
         ({"kept": {UNIT: [0, 1, 99]}}, f"kept: '{UNIT}' does not fit this model"),
         ({"kept": {UNIT: [-1, 1]}}, f"kept: '{UNIT}' does not fit this model"),
         ({"kept": {UNIT: []}}, f"kept: '{UNIT}' does not fit this model"),
         ({"kept": {UNIT: [0.5]}}, "kept.*valid integer"),
-        ({"kept": {UNIT: [0, 1]}}, "weights do not fit the model"),
+        ({"kept": {UNIT: [0, 1]}}, f"policy: '{UNIT}' is to keep .* channels, but by 'kept' it keeps 2"),
         ({"kept": {"nobody": [0, 1]}}, "kept: 'nobody' does not fit this model"),
         ({"device": {"batch": 0}}, "device.batch: .*greater than or equal to 1"),
-        pytest.param(
-            {"policy": {UNIT: {"channels": 1000}}}, "policy", marks=accepted("keeps more channels than there are")
-        ),
-        pytest.param({"policy": {"nobody": {"channels": 4}}}, "policy", marks=accepted("has a unit that is not there")),
-        pytest.param(
-            {"policy": {UNIT: {"weight_bits": 8, "activation_bits": 32}}},
-            "policy",
-            marks=accepted("has bits that no layer runs in"),
-        ),
+        ({"policy": {UNIT: {"channels": 1000}}}, f"policy: '{UNIT}' is to keep 1000 channels, but by 'kept' it keeps "),
+        ({"policy": {"nobody": {"channels": 4}}}, "policy: the model has no unit 'nobody'"),
+        ({"policy": {RELU: {"channels": 4}}}, f"policy: '{RELU}' has no channels"),
+        ({"policy": {RELU: {"weight_bits": 8, "activation_bits": 32}}}, f"policy: layer '{RELU}' cannot be simulated"),
+        ({"figures": {"search_score": math.nan}}, "figures.search_score: .*finite number"),
     ],
 )
 def test_a_recipe_out_of_range_is_refused(
