@@ -75,7 +75,7 @@ class Never(Task):
 
     def batches(self, split: Split, n: int | None = None, seed: int = 0) -> Iterator[Batch]:
         self.split = split
-        if split == "test" and os.environ.get("FAILING_AT") == "test:fill":
+        if split == "test" and n is None and os.environ.get("FAILING_AT") == "test:fill":
             TROUBLES["fill"]()
         generator = torch.Generator().manual_seed(len(split))
         images = torch.randn(64, 1, 8, 8, generator=generator)[:n]

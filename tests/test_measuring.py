@@ -305,6 +305,13 @@ def test_a_broken_model_is_a_failure_of_one_line(tmp_path: Path, content: bytes 
     assert "Traceback" not in str(caught.value)
 
 
+def test_inputs_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "model.onnx", 64)
+    with pytest.raises(RuntimeFailure, match=r"invalid dimensions for input: t0 .* Got: 7 Expected: 64") as caught:
+        time_models(Device.local(), [path], [{"t0": np.zeros((1, 7), np.float32)}], "Timing it")
+    assert "\n" not in str(caught.value)
+
+
 def test_what_runs_a_model_cannot_import_this_package() -> None:
     code = "import runpy, sys; {}; import automc"
 

@@ -49,5 +49,5 @@ def test_a_model_whose_weights_are_not_finite_is_refused_by_name() -> None:
     graph = build_graph(model, INPUTS[:1])
     with torch.no_grad():
         next(model.get_submodule("1").parameters()).fill_(torch.inf)
-    with pytest.raises(TaskError, match=r"weight '1\.weight' has values that are not finite"):
+    with pytest.raises(TaskError, match=r"parameter '1\.weight' \(Conv2d\) has values that are not finite"):
         Compressor(model, graph, Calibration(INPUTS), Methods(selection="magnitude", recovery=()))

@@ -1,5 +1,6 @@
 """A recipe is applied to the model that it was made for, and refused in one line otherwise."""
 
+import math
 import re
 import shutil
 import sys
@@ -77,8 +78,16 @@ def edit(path: Path, **changes: object) -> Path:
         ({"policy": {"layer9.0": {"keep": False}}}, "the model has no block 'layer9.0'"),
         (
             {"policy": {"layer9.0": {"weight_bits": 8, "activation_bits": 8}}},
-            "policy: layer 'layer9.0' cannot run in int8",
+            "policy: the model has no unit 'layer9.0'",
         ),
+        ({"policy": {"bn1": {"weight_bits": 8, "activation_bits": 8}}, "kept": {}}, "layer 'bn1' cannot run in int8"),
+        ({"policy": {"bn1": {"weight_bits": 8, "activation_bits": 32}}, "kept": {}}, "layer 'bn1' cannot be simulated"),
+        ({"policy": {"conv1": {"weight_bits": 1}}}, "policy: .*known are 2 to 8"),
+        ({"policy": {}, "kept": {"conv1": [0, 1, 2, 3]}}, "'conv1' is to keep all channels, but by 'kept' it keeps 4"),
+        ({"policy": {"conv1": {"channels": 3}}, "kept": {"conv1": [0, 1, 1]}}, "3 channels, but by 'kept' it keeps 2"),
+        ({"policy": {"bn1": {"channels": 3}}, "kept": {}}, "policy: 'bn1' has no channels"),
+        ({"budgets": ["foo"]}, "budgets: budget 'foo' is not of the form"),
+        ({"figures": {"macs": math.nan, "params": 1, "size": 1}}, "figures.macs: .*finite number"),
         ({"policy": {"conv1": {"channels": "many"}}}, "channels must be a whole number"),
         ({"policy": {"conv1": {"colour": 3}}}, "policy: no policy"),
         ({"model_digest": "0" * 64}, "made for another model"),

@@ -100,6 +100,18 @@ def test_a_refit_recovers_channels_that_others_make_up_for(layer: str) -> None:
     assert relative_error(compressed.model, model, unseen) < 1e-3
 
 
+@pytest.mark.parametrize("rows", [7, 16, 45, 64, 90, 180, 360])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_refit_on_few_rows_is_not_worse_than_none(rows: int, seed: int) -> None:
+    model = randomize(nn.Sequential(nn.Linear(16, 64), nn.ReLU(), nn.Linear(64, 8)), seed)
+    generator = torch.Generator().manual_seed(seed)
+    inputs, unseen = (torch.randn(count, 16, generator=generator) for count in (rows, 512))
+    graph = build_graph(model, inputs[:1])
+    before, after = (compress(model, graph, keep("0", 45), magnitudes(model, graph)) for _ in range(2))
+    LeastSquares(model, graph, inputs).refit(after)
+    assert error(after.model, model, unseen) < 1.05 * error(before.model, model, unseen)
+
+
 def test_a_refit_is_the_same_for_the_same_seed() -> None:
     model = alike(0)
     graph = build_graph(model, smooth_images(1))
@@ -153,7 +165,7 @@ def test_a_layer_that_runs_twice_is_left_as_it_is() -> None:
 def test_a_refit_solves_the_ridge_regression(reader: nn.Conv2d, channels_last: bool, bfloat16: bool) -> None:
     model = randomize(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Tanh(), reader), seed=0)
     # so small that every position is sampled
-    inputs = torch.randn(24, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    inputs = torch.randn(48, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     if channels_last:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
     graph = build_graph(model, inputs[:1])
@@ -188,7 +200,7 @@ def test_layers_before_the_first_change_are_left_bit_for_bit(policy: Policy, fir
     graph = build_graph(model, smooth_images(1))
     compressed = compress(model, graph, policy, magnitudes(model, graph))
     before = {name: tensor.clone() for name, tensor in compressed.model.state_dict().items()}
-    LeastSquares(model, graph, smooth_images(32)).refit(compressed)
+    LeastSquares(model, graph, smooth_images(64)).refit(compressed)
     after = compressed.model.state_dict()
     weights = [name for name in after if name.endswith(".weight") and "bn" not in name and "shortcut.1" not in name]
     reached = weights.index(f"{first}.weight")
@@ -346,7 +358,7 @@ def test_what_is_not_finite_is_refused_by_its_name() -> None:
         LeastSquares(model, graph, inputs)
     with torch.no_grad():
         next(model.get_submodule("1").parameters()).fill_(torch.nan)
-    with pytest.raises(TaskError, match=r"weight '1\.weight' has values that are not finite"):
+    with pytest.raises(TaskError, match=r"parameter '1\.weight' \(Conv2d\) has values that are not finite"):
         LeastSquares(model, graph, smooth_images(8))
 
 

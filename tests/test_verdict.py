@@ -99,7 +99,8 @@ def test_what_only_the_agent_was_tuned_for_is_no_merit_of_the_search() -> None:
     assert "with a test top-1 of 92.00%" in text
     assert "Before fine-tuning (10 epochs) it was 84.00%." in text
     assert "the control random (84.00% on the test set before fine-tuning), on the test set it is not" in text
-    text, brought = said(tuned(row("best", 0.90, 0.89, "tpe"), 0.93, 0.92))
+    text, brought = said(tuned(row("best", 0.90, 0.89, "tpe"), 0.93, 0.92, epochs=1))
+    assert "Before fine-tuning (1 epoch) it was" in text
     assert brought
     assert "brought 5.00 points on the test set over the control random (84.00% on the test set before fine" in text
 

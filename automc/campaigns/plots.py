@@ -11,7 +11,7 @@ from automc.campaigns.result import Evaluated, Row, SearchResult
 from automc.costs import Cost
 from automc.costs.units import format_cost, number, scale
 from automc.search_spaces import Choice
-from automc.tasks.metrics import format_score, in_percent
+from automc.tasks.metrics import format_epochs, format_score, in_percent
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -105,7 +105,7 @@ def front(result: SearchResult) -> Figure:
                     "color": colours[row.name],
                     "line": {"width": 2},
                 },
-                hovertemplate=f"<b>{escape(row.name)}</b>, fine-tuned, {row.tuned.epochs:g} epochs<br>"
+                hovertemplate=f"<b>{escape(row.name)}</b>, fine-tuned, {format_epochs(row.tuned.epochs)}<br>"
                 f"{format_cost(kind, at)}<br>search {score}<extra></extra>",
             )
     original = result.row("original").search_score

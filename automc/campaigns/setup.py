@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import get_args
 
 from torch import nn
 
@@ -17,7 +18,7 @@ from automc.graph import ModelGraph, build_graph
 from automc.latency_tables import Device, LatencyTable, ensure_table, open_table, table_path
 from automc.recipes import weights_digest
 from automc.search_spaces import SearchSpace, build_space
-from automc.tasks import Inputs, Task, example, load_task
+from automc.tasks import Inputs, Split, Task, example, load_task
 from automc.tasks.checks import check_inputs, check_model, check_outputs
 
 
@@ -125,6 +126,9 @@ def set_up(config: SearchConfig, folder: Path) -> Setup:
     """
     task = load_task(config.task, config.task_args, folder)
     subject = read_subject(task, config.device.threads, config.device.batch)
+    with users_code("the task's data cannot be loaded"):
+        for split in get_args(Split):  # an empty one would be found out only when it is scored
+            check_inputs(example(task, 1, split), 1, split)
     device = subject.device
     space = build_space(subject.graph, config.space, device.channel_multiple, device.precisions)
     progress.say(f"{len(space.axes)} decisions, {space.size:.3g} policies")

@@ -13,7 +13,7 @@ from automc.campaigns.table import prediction_error
 from automc.costs.units import format_cost
 from automc.latency_tables import Device
 from automc.tasks import Task
-from automc.tasks.metrics import format_score, in_percent
+from automc.tasks.metrics import format_epochs, format_score, in_percent
 
 _EXACT = ("avx512_vnni", "avx_vnni", "asimddp", "i8mm")
 """Instructions that add up products of 8-bit numbers in 32 bits; without them x86 does it in 16, which can saturate."""
@@ -79,7 +79,8 @@ def _facts(original: Row, best: Row, metric: str) -> str:
     )
     if best.tuned is None:
         return facts
-    return f"{facts} Before fine-tuning ({best.tuned.epochs:g} epochs) it was {format_score(best.test_score, metric)}."
+    before = format_score(best.test_score, metric)
+    return f"{facts} Before fine-tuning ({format_epochs(best.tuned.epochs)}) it was {before}."
 
 
 def _by_chance(one: float, other: float, examples: int) -> float:
@@ -149,7 +150,7 @@ def _tuning(rows: list[Row], asked: bool) -> list[str]:
     tuned = {row.name: row.tuned for row in rows if row.tuned}
     lines = []
     if tuned:
-        took = ", ".join(f"{name} {one.epochs:g} epochs in {one.seconds:.0f} s" for name, one in tuned.items())
+        took = ", ".join(f"{name} {format_epochs(one.epochs)} in {one.seconds:.0f} s" for name, one in tuned.items())
         lines.append(
             f"Fine-tuned on the training split alone, the original's outputs as a second target: {took}. Of several "
             "networks, best is the one that is best on search images then. Latency was measured before; the operators "

@@ -39,7 +39,7 @@ def show(recipe: RecipePath, as_json: JsonFlag = False) -> None:
     from automc.costs.units import format_cost
     from automc.recipes import load_recipe
     from automc.search_spaces import Choice
-    from automc.tasks.metrics import format_score
+    from automc.tasks.metrics import format_epochs, format_score
 
     found = load_recipe(recipe)
     if as_json:
@@ -47,7 +47,7 @@ def show(recipe: RecipePath, as_json: JsonFlag = False) -> None:
         return
     typer.echo(f"task {found.task}, budget {', '.join(found.budgets)}, found by {found.agent} on {found.created_at}")
     if found.tuned_epochs:
-        typer.echo(f"fine-tuned for {found.tuned_epochs:g} epochs")
+        typer.echo(f"fine-tuned for {format_epochs(found.tuned_epochs)}")
     typer.echo(f"{found.device.processor}, {found.device.runtime}, {found.device.threads} thread(s)")
     rows = []
     for name, one, metric in (

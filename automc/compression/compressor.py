@@ -10,11 +10,11 @@ from automc.compression.apply import Compressed, compress
 from automc.compression.calibration import Calibration
 from automc.compression.methods import Methods
 from automc.compression.quantization import Learned, quantize
-from automc.compression.recovery.least_squares import LeastSquares, check_weights
-from automc.compression.recovery.recalibrate import recalibrate
+from automc.compression.recovery import LeastSquares, recalibrate
 from automc.compression.selection import make_selector
 from automc.graph import ModelGraph
 from automc.search_spaces import Policy
+from automc.tasks.checks import check_model
 
 
 class Compressor:
@@ -36,7 +36,7 @@ class Compressor:
     ) -> None:
         self._model, self._graph, self._calibration = model, graph, calibration
         self.methods = methods or Methods()
-        check_weights(model)
+        check_model(model)
         self._scores = make_selector(self.methods.selection).scores(model, graph, calibration)
         self._least_squares = None
         if "least_squares" in self.methods.recovery:

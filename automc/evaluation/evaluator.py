@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 from typing import Literal
@@ -13,12 +12,11 @@ from torch import nn
 
 from automc.compression import Calibration, Compressor, Methods
 from automc.compression.calibration import calibration_examples
-from automc.errors import TaskError
 from automc.evaluation.forward import Forward, Kept
 from automc.graph import ModelGraph
 from automc.search_spaces import Policy
 from automc.tasks import Task
-from automc.tasks.loops import as_float32, predict
+from automc.tasks.loops import as_float32, finite_score, predict
 
 
 class Fidelity(BaseModel):
@@ -107,10 +105,7 @@ class Evaluator:
         with torch.no_grad():
             with self._forward.context():
                 outputs, targets = predict(model, self._search)
-            value = float(self.task.score(as_float32(outputs), targets))
-        if not math.isfinite(value):
-            raise TaskError(f"the task's score of a network is {value}; a score must be a finite number")
-        return value
+            return finite_score(self.task, as_float32(outputs), targets)
 
     def _calibration(self, seed: int) -> Calibration:
         inputs, targets = calibration_examples(self.task, self.fidelity.calibration_images)

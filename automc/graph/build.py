@@ -15,7 +15,6 @@ from torch.utils import _pytree as pytree
 
 from automc import progress
 from automc.errors import TraceError, one_line
-from automc.graph.accepted import check_accepted
 from automc.graph.blocks import Block, find_blocks
 from automc.graph.groups import Group
 from automc.graph.layers import Layer, Weighted, find_layers, find_weighted
@@ -24,6 +23,7 @@ from automc.graph.probe import Probe, probe
 from automc.graph.units import find_groups
 from automc.graph.watch import Expired, Watch
 from automc.tasks import Inputs
+from automc.tasks.checks import check_inputs, check_model
 
 _LIMIT_S = 120.0
 
@@ -108,9 +108,11 @@ def build_graph(model: nn.Module, inputs: Inputs, limit_s: float = _LIMIT_S) -> 
         limit_s: seconds for all of it; groups not reached by then are frozen, with 0 all of them.
 
     Raises:
+        TaskError: its weights or the inputs are not as a task's must be.
         TraceError: the network cannot be traced, or not in that time.
     """
-    check_accepted(model, inputs)
+    check_model(model)
+    check_inputs(inputs, 1)
     model = copy.deepcopy(model).eval()
     watch = Watch(limit_s or _LIMIT_S)
     watch.follow(model)

@@ -17,6 +17,7 @@ from automc.errors import RuntimeFailure
 
 Feeds = Mapping[str, np.ndarray]
 
+_ERROR, _MODULE = "[ONNXRuntimeError]", "onnxruntime.capi.onnxruntime_pybind11_state."
 _RUNNER = Path(__file__).with_name("_runner.py")
 
 
@@ -36,7 +37,7 @@ def run_child(
         Its JSON answer, and the arrays of its ``outputs.npz`` if it wrote one.
 
     Raises:
-        RuntimeFailure: the runner failed; the last line it printed is named.
+        RuntimeFailure: the runner failed; what it ended with is named.
     """
     with tempfile.TemporaryDirectory(prefix="automc-") as name:
         folder = Path(name)
@@ -65,11 +66,18 @@ def run_child(
                 raise
             if process.wait() != 0:
                 errors.seek(0)
-                lines = errors.read().strip().splitlines() or [f"exit code {process.returncode}"]
-                raise RuntimeFailure(f"{description}: the runtime failed: {lines[-1][:300]}")
+                said = _cause(errors.read()) or f"exit code {process.returncode}"
+                raise RuntimeFailure(f"{description}: the runtime failed: {said}")
         answer = json.loads((folder / "answer.json").read_text())
         outputs: list[np.ndarray] = []
         if (folder / "outputs.npz").exists():
             with np.load(folder / "outputs.npz", allow_pickle=False) as arrays:
                 outputs = [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
         return answer, outputs
+
+
+def _cause(errors: str) -> str:
+    """Returns the end of what a process printed: an error of ONNX Runtime whole, else the last line."""
+    lines = errors.strip().splitlines() or [""]
+    first = max((number for number, line in enumerate(lines) if _ERROR in line), default=len(lines) - 1)
+    return " ".join(" ".join(lines[first:]).split()).removeprefix(_MODULE)[:300]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch
@@ -15,6 +16,7 @@ from automc.errors import RecipeError
 from automc.graph.blocks import blocks_named
 from automc.graph.units import find_groups
 from automc.recipes.recipe import Recipe, Weights, weights_digest
+from automc.search_spaces import Policy
 from automc.tasks import Task, example, load_task
 
 
@@ -61,10 +63,7 @@ def apply_recipe(recipe: Recipe, path: Path, task: Task) -> nn.Module:
     for name, channels in recipe.kept.items():
         if name not in groups or not channels or max(channels) >= groups[name].channels or min(channels) < 0:
             raise RecipeError(f"{path}: kept: '{name}' does not fit this model")
-    modules = dict(original.named_modules())
-    for name in recipe.dropped:
-        if name not in modules:
-            raise RecipeError(f"{path}: policy: the model has no block '{name}'")
+    _check_policy(recipe, path, {name: group.channels for name, group in groups.items()}, original)
     model = rebuild(original, groups.values(), recipe.kept, blocks_named(original, inputs, recipe.dropped))
     if recipe.bits:
         try:
@@ -73,6 +72,23 @@ def apply_recipe(recipe: Recipe, path: Path, task: Task) -> nn.Module:
             raise RecipeError(f"{path}: policy: {error}") from None
     _load_weights(model, path.parent / recipe.weights.file, recipe.weights)
     return model
+
+
+def _check_policy(recipe: Recipe, path: Path, channels: Mapping[str, int], original: nn.Module) -> None:
+    """Refuses a policy that speaks of what the model does not have, or contradicts what is kept."""
+    modules, policy = dict(original.named_modules()), Policy.from_dict(recipe.policy)
+    for unit, choice in policy.items():
+        if unit not in modules and unit not in channels:
+            what = "unit" if choice.keep is None else "block"
+            raise RecipeError(f"{path}: policy: the model has no {what} '{unit}'")
+        if choice.channels is not None and unit not in channels:
+            raise RecipeError(f"{path}: policy: '{unit}' has no channels that can be pruned")
+    pruned = {unit: choice.channels for unit, choice in policy.items() if choice.channels is not None}
+    for unit in sorted({*pruned, *recipe.kept}):
+        stay = len(set(recipe.kept.get(unit, range(channels[unit]))))
+        if pruned.get(unit) != stay:
+            asked = pruned.get(unit, "all")
+            raise RecipeError(f"{path}: policy: '{unit}' is to keep {asked} channels, but by 'kept' it keeps {stay}")
 
 
 def save_weights(model: nn.Module, path: Path) -> Weights:

@@ -13,6 +13,7 @@ from automc.errors import RuntimeFailure
 from automc.latency_tables import Device
 from automc.latency_tables.child import Feeds, run_child
 from automc.tasks import Inputs, Split, Task, concatenate
+from automc.tasks.loops import finite_score
 
 
 def feeds(inputs: Inputs) -> Feeds:
@@ -30,6 +31,9 @@ def deployed_score(path: Path, task: Task, split: Split, outputs_like: Any, devi
         split: what to score on.
         outputs_like: what the model returns for some inputs, for the structure of its outputs.
         device: gives the threads.
+
+    Raises:
+        TaskError: the score is not a finite number.
     """
     batches = list(task.batches(split))
     arrays = deployed_outputs(path, [inputs for inputs, _ in batches], device)
@@ -38,7 +42,7 @@ def deployed_score(path: Path, task: Task, split: Split, outputs_like: Any, devi
     outputs = pytree.tree_unflatten(
         [torch.from_numpy(next(found)) if torch.is_tensor(leaf) else leaf for leaf in leaves], structure
     )
-    return task.score(outputs, concatenate([targets for _, targets in batches]))
+    return finite_score(task, outputs, concatenate([targets for _, targets in batches]))
 
 
 def deployed_outputs(path: Path, batches: list[Inputs], device: Device) -> list[np.ndarray]:

@@ -42,12 +42,14 @@ def export_onnx(model: nn.Module, inputs: Inputs, path: Path) -> None:
         RuntimeFailure: PyTorch's exporter cannot export the model.
     """
     names = list(inputs) if isinstance(inputs, dict) else ["input"]
+    proto: Any = None
     with _quiet(), _clear_error("ONNX", path):
-        try:
-            program = _to_onnx(model, inputs, names, free_batch=True)
-        except Exception:  # a model that computes with its batch size can be exported for one size only
-            program = _to_onnx(model, inputs, names, free_batch=False)
-        proto = program.model_proto
+        # a model that computes with its batch size can be exported for one size only; the exporter then fails, or
+        # takes the size of its examples
+        with contextlib.suppress(Exception):
+            proto = _to_onnx(model, inputs, names, free_batch=True)
+        if proto is None or not _batch_is_free(proto):
+            proto = _to_onnx(model, inputs, names, free_batch=False)
     tidy(proto)
     with files.replacing(path) as temporary:
         temporary.write_bytes(proto.SerializeToString())
@@ -62,7 +64,7 @@ def export_program(model: nn.Module, inputs: Inputs, path: Path) -> None:
     with _quiet(), _clear_error("torch.export", path):
         try:
             program = _to_program(model, inputs, free_batch=True)
-        except Exception:  # as above: for one batch size only
+        except Exception:  # as above; this exporter always fails
             program = _to_program(model, inputs, free_batch=False)
     with files.replacing(path) as temporary, temporary.open("wb") as file:
         torch.export.save(program, file)
@@ -84,7 +86,12 @@ def _to_onnx(model: nn.Module, inputs: Inputs, names: list[str], free_batch: boo
             custom_translation_table=TRANSLATIONS,
         )
     assert program is not None
-    return program
+    return program.model_proto
+
+
+def _batch_is_free(proto: Any) -> bool:
+    shapes = [value.type.tensor_type.shape.dim for value in proto.graph.input]
+    return all(shape and not shape[0].HasField("dim_value") for shape in shapes)
 
 
 def _to_program(model: nn.Module, inputs: Inputs, free_batch: bool) -> Any:

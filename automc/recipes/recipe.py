@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import nn
 
 from automc import files
-from automc.errors import RecipeError
+from automc.compression.bits import check_bits
+from automc.costs import Budget
+from automc.errors import ConfigError, RecipeError
 from automc.latency_tables import Device
 from automc.search_spaces import Policy
 from automc.search_spaces.policy import FLOAT_BITS, INT8_BITS
@@ -20,7 +22,7 @@ VERSION = 1
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class Weights(_Strict):
@@ -109,12 +111,23 @@ class Recipe(_Strict):
     created_at: str
     versions: dict[str, str]
 
+    @field_validator("budgets")
+    @classmethod
+    def _are_budgets(cls, value: list[str]) -> list[str]:
+        for text in value:
+            try:
+                Budget.parse(text)
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
+        return value
+
     @field_validator("policy")
     @classmethod
     def _is_policy(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         try:
-            Policy.from_dict(value)
-        except (TypeError, ValueError) as error:
+            for unit, choice in Policy.from_dict(value).items():
+                check_bits(unit, (choice.weight_bits or FLOAT_BITS, choice.activation_bits or FLOAT_BITS))
+        except (TypeError, ValueError, ConfigError) as error:
             raise ValueError(f"no policy: {error}") from None
         return value
 

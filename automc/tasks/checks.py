@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from automc.errors import TaskError
-from automc.tasks._base import Inputs, call
+from automc.tasks._base import Inputs, Split, call
 
 
 def check_model(model: Any) -> None:
@@ -20,21 +20,28 @@ def check_model(model: Any) -> None:
         raise TaskError(
             "the task's model is compiled by torch.jit, which hides its layers; return the model before that"
         )
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        what = "parameter" if isinstance(tensor, nn.Parameter) else "buffer"
-        if nn.parameter.is_lazy(tensor):
-            raise TaskError(f"the model's {what} '{name}' has no shape yet; run the model once in model()")
-        if tensor.device.type != "cpu":
-            raise TaskError(f"the model's {what} '{name}' is on {tensor.device}; return the model on the CPU: .cpu()")
-        if what == "parameter" and tensor.is_floating_point() and tensor.dtype != torch.float32:
-            kind = str(tensor.dtype).removeprefix("torch.")
-            raise TaskError(f"the model's {what} '{name}' is in {kind}; return the model in float32: .float()")
-        # a buffer may hold -inf, as masks do
-        if not _finite(tensor) if what == "parameter" else bool(tensor.isnan().any()):
-            raise TaskError(f"the model's {what} '{name}' has values that are not finite; its training went wrong")
+    for holder, module in model.named_modules():
+        for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+            what = "parameter" if isinstance(tensor, nn.Parameter) else "buffer"
+            _check_tensor(tensor, f"the model's {what} '{holder}.{name}' ({type(module).__name__})".replace("'.", "'"))
 
 
-def check_inputs(inputs: Any, batch: int) -> None:
+def _check_tensor(tensor: Tensor, named: str) -> None:
+    if nn.parameter.is_lazy(tensor):
+        raise TaskError(f"{named} has no shape yet; run the model once in model()")
+    if tensor.device.type != "cpu":
+        raise TaskError(f"{named} is on {tensor.device}; return the model on the CPU: .cpu()")
+    if not tensor.is_floating_point() and not tensor.is_complex():
+        return
+    if tensor.dtype != torch.float32:
+        kind = str(tensor.dtype).removeprefix("torch.")
+        raise TaskError(f"{named} is in {kind}; return the model in float32: .float()")
+    # a buffer may hold -inf, as masks do
+    if tensor.isnan().any() or (isinstance(tensor, nn.Parameter) and not _finite(tensor)):
+        raise TaskError(f"{named} has values that are not finite; train or load the model again")
+
+
+def check_inputs(inputs: Any, batch: int, split: Split = "train") -> None:
     """Raises TaskError unless example inputs are a tensor, or a dict of them, with at least ``batch`` examples."""
     if not isinstance(inputs, Tensor | dict) or not all(torch.is_tensor(leaf) for leaf in pytree.tree_leaves(inputs)):
         raise TaskError(f"the task's inputs are a {type(inputs).__name__}; they must be a tensor or a dict of tensors")
@@ -43,7 +50,7 @@ def check_inputs(inputs: Any, batch: int) -> None:
             raise TaskError(f"the task's {name} are on {tensor.device}; batches() must give tensors on the CPU")
         if not tensor.ndim or len(tensor) < batch:
             count = len(tensor) if tensor.ndim else 0
-            raise TaskError(f"the task's split 'train' gives {count} examples of {name}, expected {batch} at least")
+            raise TaskError(f"the task's split '{split}' gives {count} examples of {name}, expected {batch} at least")
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from automc.errors import TaskError
 from automc.tasks._base import Batch, Split, Task, call, concatenate
 
 
@@ -21,8 +23,16 @@ def predict(model: nn.Module, batches: Iterable[Batch]) -> tuple[Any, Any]:
 
 
 def score(model: nn.Module, task: Task, split: Split, n: int | None = None) -> float:
-    """Returns the task's score of the model on the first ``n`` examples of a split."""
-    return task.score(*predict(model, task.batches(split, n)))
+    """Returns the task's score of the model on the first ``n`` examples of a split; raises as `finite_score` does."""
+    return finite_score(task, *predict(model, task.batches(split, n)))
+
+
+def finite_score(task: Task, outputs: Any, targets: Any) -> float:
+    """Returns the task's score of outputs; raises TaskError where it is not a finite number."""
+    value = float(task.score(outputs, targets))
+    if not math.isfinite(value):
+        raise TaskError(f"the task's score of a network is {value}; a score must be a finite number")
+    return value
 
 
 def has_bfloat16() -> bool:

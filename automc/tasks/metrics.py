@@ -1,4 +1,4 @@
-"""How scores are written for people."""
+"""How scores and training are written for people."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ def in_percent(metric: str) -> bool:
 def format_score(score: float, metric: str) -> str:
     """Returns a score for people."""
     return f"{100 * score:.2f}%" if in_percent(metric) else f"{score:.4g}"
+
+
+def format_epochs(epochs: float) -> str:
+    """Returns a number of epochs for people."""
+    return f"{epochs:g} epoch" if epochs == 1 else f"{epochs:g} epochs"

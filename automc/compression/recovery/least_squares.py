@@ -24,6 +24,7 @@ from automc.compression.rows import Sampler, is_matrix, positions_of, sampled_ou
 from automc.errors import SearchError, TaskError, lacking
 from automc.graph import ModelGraph
 from automc.tasks import Inputs, call
+from automc.tasks.checks import check_model
 
 _POSITIONS = 16
 _BYTES = 2**25  # of the largest activation of a batch: some of that size are alive at a time
@@ -70,7 +71,7 @@ class LeastSquares:
         self._summed = {name: site for name, site in self._sites.items() if site.summed and sum_correction}
         self._order: list[str] = []
         self._targets: dict[str, Target] = {}
-        check_weights(model)
+        check_model(model)
         while True:
             try:
                 self._observe(copy.deepcopy(model).eval())
@@ -167,13 +168,6 @@ class LeastSquares:
                 f"Least squares: {self._examples} calibration examples give {rows} rows for '{worst}', fewer than it "
                 "has inputs; what they do not determine stays as it is. More calibration_images would help"
             )
-
-
-def check_weights(model: nn.Module) -> None:
-    """Raises TaskError, naming the weight, where one is not finite."""
-    for name, tensor in model.state_dict().items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise TaskError(f"the model's weight '{name}' has values that are not finite; train or load it anew")
 
 
 def _half(examples: int, error: Exception) -> int:

@@ -103,7 +103,8 @@ class Refit:
         layer, norm, target = self._layer(name), self._norm(name), self._targets[name]
         bias = layer.bias if isinstance(layer.bias, Tensor) else None
         has_intercept = self._bias_correction and (bias is not None or norm is not None)
-        equations, before = NormalEquations(), as_matrix(layer.weight)
+        before = as_matrix(layer.weight)
+        equations = NormalEquations(before, len(rows))
         with torch.autocast("cpu", enabled=False):
             if bias is not None and not has_intercept:
                 rows = rows - bias
@@ -112,7 +113,7 @@ class Refit:
                 read = sampled_inputs(layer, inputs[start : start + _EXAMPLES], positions)
                 first = start * positions.shape[1]
                 equations.add(read, rows[first : first + len(read)])
-            weight, intercept = equations.solve(before, has_intercept)
+            weight, intercept = equations.solve(has_intercept)
         if not weight.isfinite().all():
             raise TaskError(f"layer '{name}' of the compressed network reads values that are not finite")
         if target.summed and norm is not None:
