@@ -9,13 +9,15 @@ from pathlib import Path
 
 import onnx
 import pytest
+import torch
 import yaml
+from torch import Tensor, nn
 
 from automc.campaigns import SearchConfig, run_search
 from automc.cli import main
 from automc.errors import RecipeError
 from automc.evaluation import Fidelity
-from automc.recipes import apply_recipe, load_recipe, task_of, verify
+from automc.recipes import apply_recipe, export_onnx, load_recipe, task_of, verify
 from automc.search_spaces import SpaceConfig
 from tests.trained import Blobs
 
@@ -205,3 +207,24 @@ def test_verify_of_a_broken_file_is_one_line(folder: Path, automc: Callable[...,
     code, _, errors = automc("recipe", "verify", folder / "recipe.yaml", "--task", TASK)
     assert code == 2
     assert "no such file" in errors.splitlines()[-1]
+
+
+class Viewed(nn.Module):
+    """Asks for the length of its batch, which an exporter takes for a constant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.view(len(x), 8))
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_model_that_fixes_its_batch_is_exported_for_that_of_the_inputs(batch: int, tmp_path: Path) -> None:
+    export_onnx(Viewed(), torch.zeros(batch, 2, 4), tmp_path / "m.onnx")
+    (read,) = onnx.load(tmp_path / "m.onnx").graph.input
+    assert [size.dim_value for size in read.type.tensor_type.shape.dim] == [batch, 2, 4]
+    export_onnx(nn.Linear(4, 3), torch.zeros(batch, 2, 4), tmp_path / "m.onnx")
+    (read,) = onnx.load(tmp_path / "m.onnx").graph.input
+    assert read.type.tensor_type.shape.dim[0].dim_param
