@@ -1,10 +1,11 @@
 """Each selector with each recovery, without training: top-1 at half of the MACs, all widths cut alike, and seconds.
 
-``python benchmarks/selection.py [NETWORK ...]``. Defaults are chosen by the first figure, top-1 on the search images;
+``python benchmarks/selection.py [NETWORK ...] [--only SELECTOR]``. Defaults are chosen by the first figure, top-1 on the search images;
 the second is on the test set. 2,000 calibration images, two threads. Selecting, and observing what the original puts
 out, are done once for a network, building and recovering for each policy; their seconds are given apart.
 """
 
+import argparse
 import json
 import sys
 import time
@@ -45,7 +46,7 @@ def timed(function: Callable[[], T]) -> tuple[T, float]:
     return function(), round(time.perf_counter() - start, 2)
 
 
-def measure(network: str) -> dict[str, Any]:
+def measure(network: str, selectors: list[str]) -> dict[str, Any]:
     """Returns the rows of one network."""
     task = cifar_task(network)
     model = task.model()
@@ -70,7 +71,7 @@ def measure(network: str) -> dict[str, Any]:
             lambda bias=bias, sums=sums: LeastSquares(model, graph, calibration.inputs, 0, bias, sums)
         )
     rows: dict[str, Any] = {}
-    for selector in SELECTORS:
+    for selector in selectors:
         scores, selecting = timed(lambda selector=selector: make_selector(selector).scores(model, graph, calibration))
         rows[selector] = {"seconds to select": selecting}
         for name, steps in RECOVERIES.items():
@@ -94,6 +95,11 @@ def measure(network: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("networks", nargs="*", default=NETWORKS, metavar="NETWORK")
+    parser.add_argument("--only", choices=list(SELECTORS), metavar="SELECTOR")
+    arguments = parser.parse_args()
     torch.set_num_threads(2)
-    for asked in sys.argv[1:] or NETWORKS:
-        print(json.dumps({asked: measure(asked)}), flush=True)
+    for asked in arguments.networks:
+        rows = measure(asked, [arguments.only] if arguments.only else list(SELECTORS))
+        print(json.dumps({asked: rows}), flush=True)
