@@ -1,8 +1,9 @@
 """Each selector with each recovery, without training: top-1 at half of the MACs, all widths cut alike, and seconds.
 
-``python benchmarks/selection.py [NETWORK ...] [--only SELECTOR]``. Defaults are chosen by the first figure, top-1 on the
-search images; the second is on the test set. 2,000 calibration images, two threads. Selecting, and observing what the
-original puts out, are done once for a network, building and recovering for each policy; their seconds are given apart.
+``python benchmarks/selection.py [NETWORK ...] [--only SELECTOR]``. Defaults are chosen by the first figure, top-1 on
+the search images; the second is on the test set. 2,000 calibration images, two threads. Selecting, and observing what
+the original puts out, are done once for a network, building and recovering for each policy; their seconds are given
+apart.
 """
 
 import argparse
