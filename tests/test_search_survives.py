@@ -103,7 +103,7 @@ def test_only_the_first_failure_is_told_at_once(tmp_path: Path, capsys: pytest.C
     search("Sometimes", tmp_path)
     told = " ".join(capsys.readouterr().err.split())
     assert told.count("the search goes on") == 1
-    assert "Evaluation 0 of uniform failed, the search goes on: ValueError: no score for this" in told
+    assert re.search(r"Evaluation \d+ of [a-z+0-9]+ failed, the search goes on: ValueError: no score for this", told)
 
 
 def test_interrupted_between_failures_it_goes_on_as_undisturbed_and_lets_no_second_search_in(

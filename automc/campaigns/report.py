@@ -52,7 +52,8 @@ class Kept:
         """Returns it as a sentence, for those who point at it."""
         if self.state != "kept" or unit.kind == "block":
             return f"{name}: {self.state}"
-        return f"{name}: {self.channels} of {unit.full} channels{f', {self.precision}' if self.precision else ''}"
+        what = "channels" if unit.kind == "layer" else unit.kind
+        return f"{name}: {self.channels} of {unit.full} {what}{f', {self.precision}' if self.precision else ''}"
 
 
 @dataclass(frozen=True)
@@ -114,20 +115,24 @@ def unit_lines(result: SearchResult) -> list[UnitLine]:
     Layers whose channels another unit decides about are among them only where precision was searched.
     """
     bits, lines = result.has_bits, []
+    units = {unit.name: unit for unit in result.units}
     for unit in result.units:
         if unit.kind != "layer" or bits:
-            kept = {row.name: _kept(unit, row, bits) for row in result.rows if row.policy is not None}
+            decides = units[unit.group or unit.name]
+            kept = {row.name: _kept(unit, decides, row, bits) for row in result.rows if row.policy is not None}
             lines.append(UnitLine(unit, kept.pop("best"), kept))
     return lines
 
 
-def _kept(unit: Unit, row: Row, bits: bool) -> Kept:
+def _kept(unit: Unit, decides: Unit, row: Row, bits: bool) -> Kept:
+    """Returns what a policy leaves of a unit whose channels another, or itself, decides about."""
     policy = row.policy or {}
     if policy.get(unit.name, {}).get("keep") is False:
         return Kept("dropped", 0, 0.0)
     if unit.block is not None and policy.get(unit.block, {}).get("keep") is False:
         return Kept("gone", 0, 0.0)
-    channels = policy.get(unit.group or unit.name, {}).get("channels", unit.full)
+    # a layer behind heads loses all channels of each
+    channels = unit.full * policy.get(decides.name, {}).get("channels", decides.full) // decides.full
     precision = _precision(unit, row) if bits and unit.kind != "block" else ""
     return Kept("kept", channels, round(100 * channels / unit.full, 2), precision)
 

@@ -19,8 +19,9 @@ class Unit(_Plain):
 
     Attributes:
         name: the unit.
-        kind: ``channels`` of a group, ``block``, or ``layer`` for one whose channels another unit decides about.
-        full: channels in the original; 1 for a block.
+        kind: what of a group can go: ``channels``, ``heads`` or ``groups``; ``block``; or ``layer`` for one whose
+            channels another unit decides about.
+        full: how many of these there are in the original, channels of a layer; 1 for a block.
         block: the droppable block that it lies in.
         frozen: why its channels cannot be chosen, if they cannot.
         group: for a layer, the unit that decides about its channels; None where none does.
@@ -28,7 +29,7 @@ class Unit(_Plain):
     """
 
     name: str
-    kind: Literal["channels", "block", "layer"]
+    kind: Literal["channels", "heads", "groups", "block", "layer"]
     full: int
     block: str | None = None
     frozen: str | None = None

@@ -53,7 +53,7 @@ class Subject:
         units = {
             g.name: Unit(
                 name=g.name,
-                kind="channels",
+                kind=g.unit,
                 full=g.channels,
                 block=owners.get(g.name),
                 frozen=g.frozen,

@@ -22,7 +22,8 @@ class InspectedUnit:
 
     Attributes:
         unit: its name.
-        kind: ``channels``, ``block``, or ``layer`` for one whose channels another unit decides about.
+        kind: ``channels``, ``heads``, ``groups``, ``block``, or ``layer`` for one whose channels another unit decides
+            about.
         channels: channels of a group or layer.
         options: channels or whether to keep a block, as far as they may be chosen; empty when that is fixed.
         precisions: what a layer may run in; empty for a block.
@@ -59,7 +60,7 @@ def inspect(
     precisions = {axis.unit: axis.options for axis in space.axes if axis.field == "bits"}
     units = []
     for unit in read.units():
-        modules = _members(read, unit.name) if unit.kind == "channels" else [unit.name]
+        modules = _members(read, unit.name) if unit.kind not in {"block", "layer"} else [unit.name]
         bits = [Choice(weight_bits=w, activation_bits=a).precision for w, a in precisions.get(unit.name, ())]
         touched = sum(value for name, value in macs.items() if any(_within(name, module) for module in modules))
         units.append(
@@ -93,7 +94,7 @@ def inspect(
     summary = f"{size[0]} MACs, {size[1]} parameters, {size[2]}"
     print_table(
         f"{subject}: {summary}; {space.size:.3g} policies",
-        ["unit", "kind", "channels", "MACs touched", "precision", "options, or why it stays as it is"],
+        ["unit", "kind", "width", "MACs touched", "precision", "options, or why it stays as it is"],
         rows,
     )
     typer.echo(_int8(len(precisions), read, bool(config.bits)))
@@ -124,8 +125,8 @@ def _int8(searched: int, read: Subject, asked: bool) -> str:
     able = len(read.graph.layers)
     if not able:
         return (
-            "No layer can run in int8: that takes a Conv2d with zero padding, or a Linear with bias on inputs of two "
-            "dimensions, which runs once, has weights of its own and reads a tensor in float32."
+            "No layer can run in int8: that takes a Conv2d with zero padding, or a Linear, which runs once, has "
+            "weights of its own and reads a tensor in float32."
         )
     if not asked:
         return f"{able} layers can run in int8; this search space has no bits: leaves them in float."

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import nn
+
+Counted: TypeAlias = Literal["channels", "heads", "groups"]
+"""What a group has a number of."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Group:
     channels: int
     members: tuple[Member, ...]
     frozen: str | None = None
-    unit: str = "channels"
+    unit: Counted = "channels"
     size: int = 1
     resets: tuple[Reset, ...] = ()
 

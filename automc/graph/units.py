@@ -16,7 +16,7 @@ from torch import nn
 
 from automc.errors import one_line
 from automc.graph.coupled import Coupled, Item, find_coupled
-from automc.graph.groups import Group, Member, Reset, remove_channels
+from automc.graph.groups import Counted, Group, Member, Reset, remove_channels
 from automc.graph.heads import Attention, find_attentions
 from automc.graph.layouts import Layout
 from automc.graph.ops import Op, record
@@ -113,7 +113,7 @@ def _in_runs(part: _Part, model: nn.Module, inputs: Inputs) -> Group:
         known |= {(name, "in"): layout for name, layout in attention.ins.items()}
     units = math.gcd(*(layout.count for layout in known.values()))
     root = part.coupled[-1 if part.attentions else 0]
-    unit = "heads" if part.attentions else "groups"
+    unit: Counted = "heads" if part.attentions else "groups"
     if units < 2:
         named = " and ".join(dict.fromkeys(name for name, _ in known))
         return _frozen(root, unit, f"{named} share one of their {unit} only, which cannot go")
@@ -172,7 +172,7 @@ def _whole(one: Coupled, known: dict[_Key, Layout], units: int) -> list[int] | N
     return None
 
 
-def _frozen(root: Coupled, unit: str, reason: str) -> Group:
+def _frozen(root: Coupled, unit: Counted, reason: str) -> Group:
     return replace(_one_by_one(root), frozen=reason, unit="channels" if unit != "heads" else unit)
 
 
