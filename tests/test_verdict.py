@@ -150,7 +150,7 @@ def test_claims_say_what_int8_is_only_where_it_is_used() -> None:
         int8_claims([*floats[:2], in_int8(best, ["a", "b"], ["a"])], device(instructions=("avx2", "avx_vnni")))
     )
     assert "by its own optimized graph: best 1 of 3." in text
-    assert "In best the file asks for int8 in b too" in text
+    assert "In best the file has quantizers around b too" in text
     assert "unsigned 8-bit, one scale a tensor" in text
     assert "fake_quantize" in text
     assert "processor's avx_vnni without saturating" in text

@@ -101,6 +101,7 @@ def claims(search: Search, rows: list[Row]) -> list[str]:
         *_tuning(rows, config.finetune.epochs > 0),
         "MACs, parameters and bytes count every layer and equal those of the built models.",
         *int8_claims(rows, device),
+        *_simulation(config.space.simulate),
     ]
     if search.setup.table is not None:
         errors = [abs(error) for error in map(prediction_error, rows) if error is not None]
@@ -133,7 +134,9 @@ def int8_claims(rows: list[Row], device: Device) -> list[str]:
     ]
     for name, one in networks.items():
         if left := [layer for layer in one.asked if layer not in one.run]:
-            lines.append(f"In {name} the file asks for int8 in {', '.join(left)} too, which the runtime runs in float.")
+            lines.append(
+                f"In {name} the file has quantizers around {', '.join(left)} too, which the runtime runs in float."
+            )
     if has := [name for name in device.instructions if name in _EXACT]:
         lines.append(f"8-bit products can be summed up by the processor's {', '.join(has)} without saturating.")
     else:
@@ -144,6 +147,15 @@ def int8_claims(rows: list[Row], device: Device) -> list[str]:
     if "best" in networks:
         lines.append("model.pt2 has the quantizers as fake_quantize operators: the same numbers, and no faster.")
     return lines
+
+
+def _simulation(asked: bool) -> list[str]:
+    if not asked:
+        return []
+    return [
+        "Bits were simulated: scores are those of numbers on so few levels, sizes count them as if packed. The files "
+        "hold them in 8 bits, so their latency and size say nothing about a device that has such bits."
+    ]
 
 
 def _tuning(rows: list[Row], asked: bool) -> list[str]:
