@@ -76,7 +76,9 @@ def find_coupled(model: nn.Module, inputs: Inputs, cuts: Iterable[Call] = ()) ->
     model = copy.deepcopy(model).eval().requires_grad_(True)
     for holder, name in bare:
         module = model.get_submodule(holder)
-        module._parameters[name] = nn.Parameter(module._buffers.pop(name))  # type: ignore[arg-type]
+        buffer = module._buffers.pop(name)
+        assert buffer is not None
+        module._parameters[name] = nn.Parameter(buffer)
     cut, ends = set(cuts), list[Tensor]()
 
     def after(made: Call, result: Any) -> Any:

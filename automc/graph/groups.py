@@ -12,6 +12,8 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import nn
 
+from automc.graph.shrink import Slice
+
 Counted: TypeAlias = Literal["channels", "heads", "groups"]
 """What a group has a number of."""
 
@@ -40,6 +42,11 @@ class Member:
     def name(self) -> str:
         """Its name in the model."""
         return self.module if self.tensor is None else f"{self.module}.{self.tensor}".lstrip(".")
+
+    @property
+    def dim(self) -> int:
+        """The dimension of its tensor that holds the channels; 0 where the member is a module."""
+        return self.prune.dim if isinstance(self.prune, Slice) else 0
 
     def of(self, channels: Iterable[int]) -> list[int]:
         """Returns the module's positions that belong to these channels of the group."""

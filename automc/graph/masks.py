@@ -30,14 +30,14 @@ def zero_channels(model: nn.Module, group: Group, channels: Iterable[int]) -> No
         module = modules[member.module]
         if member.role != "out":
             if group.unit == "heads":  # whose values may be those of other heads too
-                module.weight.data.index_fill_(1, torch.tensor(member.of(channels)), 0)  # type: ignore[union-attr,operator]
+                module.get_parameter("weight").data.index_fill_(1, torch.tensor(member.of(channels)), 0)
             continue
         if _is_norm(module, member):
             norms.setdefault(member.module, []).append(member)
             continue
         positions = torch.tensor(member.of(channels), dtype=torch.long)
         if member.tensor is not None:
-            getattr(module, member.tensor).data.index_fill_(member.prune.dim, positions, 0)  # type: ignore[attr-defined]
+            getattr(module, member.tensor).data.index_fill_(member.dim, positions, 0)
             continue
         for tensor in _channel_tensors(module):
             tensor.index_fill_(0, positions, 0)
@@ -67,8 +67,7 @@ class _Masked(nn.Module):
             for tensor in tensors:
                 value = getattr(self.permuted, tensor)
                 if value is not None:
-                    dim = 0 if member.tensor is None else member.prune.dim  # type: ignore[attr-defined]
-                    value.data = value.data.index_select(dim, order)
+                    value.data = value.data.index_select(member.dim, order)
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns what the norm makes of the channels that stay."""
@@ -99,7 +98,7 @@ def _size(module: nn.Module, member: Member) -> int:
         return module.num_channels
     if isinstance(module, nn.LayerNorm):
         return module.normalized_shape[-1]
-    return int(getattr(module, str(member.tensor)).shape[member.prune.dim])  # type: ignore[attr-defined]
+    return int(getattr(module, str(member.tensor)).shape[member.dim])
 
 
 def _in_turn(member: Member, channels: Iterable[int]) -> list[int]:

@@ -65,7 +65,7 @@ class LearnedQuantizer(Quantizer):
     def __init__(self, bits: int, clipping: str) -> None:
         super().__init__(bits, clipping)
         del self.scale
-        self.scale = nn.Parameter(torch.tensor(1.0))  # type: ignore[assignment]
+        self.scale = nn.Parameter(torch.tensor(1.0))  # type: ignore[assignment]  # a buffer in the base class
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns the tensor with every element on a level."""
