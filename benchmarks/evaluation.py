@@ -15,7 +15,8 @@ import torch
 from _cifar import cifar_task
 from scipy.stats import spearmanr
 
-from automc.compression import LeastSquares, compressor, normal_equations, refit
+from automc.compression import LeastSquares, compressor
+from automc.compression.recovery import normal_equations, refit
 from automc.costs import Budget, CostModel, Projection
 from automc.evaluation import Evaluator, Fidelity
 from automc.graph import build_graph
