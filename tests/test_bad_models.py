@@ -8,12 +8,13 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import yaml
 
 from automc.cli import main
+from tests.commands import Command, Done, run_command
 
 TASKS = Path(__file__).parent / "odd_models.py"
 SEARCH = """
@@ -27,20 +28,6 @@ fidelity: {{precision: float32}}
 """
 
 
-class Done(NamedTuple):
-    code: int
-    output: str
-    errors: str
-
-    @property
-    def line(self) -> str:
-        """The last line on standard error."""
-        return self.errors.strip().splitlines()[-1] if self.errors.strip() else ""
-
-
-Command = Callable[..., Done]
-
-
 @pytest.fixture
 def run(
     tmp_path: Path, session_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -50,11 +37,7 @@ def run(
     def call(*arguments: str) -> Done:
         monkeypatch.setenv("AUTOMC_HOME", str(session_home))  # one latency table for all
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["automc", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return Done(int(ended.value.code or 0), *capsys.readouterr())
+        return run_command(arguments, monkeypatch, capsys)
 
     return call
 

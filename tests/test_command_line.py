@@ -6,11 +6,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from automc.cli import main
+from tests.commands import Command, Done, run_command
 
 OWN = """
 import torch
@@ -47,13 +46,6 @@ class WeightsDoNotFit(Base):
 """
 
 
-class Done(NamedTuple):
-    code: int
-    output: str
-    errors: str
-
-
-Command = Callable[..., Done]
 Refusal = Callable[..., str]
 
 
@@ -70,11 +62,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     def call(*arguments: str) -> Done:
         monkeypatch.chdir(folder)
         monkeypatch.setenv("COLUMNS", "200")
-        monkeypatch.setattr(sys, "argv", ["automc", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return Done(int(ended.value.code or 0), *capsys.readouterr())
+        return run_command(arguments, monkeypatch, capsys)
 
     return call
 

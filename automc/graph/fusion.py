@@ -6,7 +6,7 @@ addition and then an activation fuse into a convolution, an activation into a li
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from automc.graph.ops import OUTSIDE, Op
 
@@ -59,6 +59,12 @@ def find_paddings(ops: Sequence[Op]) -> frozenset[int]:
         and min(op.attribute("pad")) >= 0
         and [(ops[user].kind, ops[user].sources[0]) for user in users.get(index, [])] == [("convolution", index)]
     )
+
+
+def only_user(users: Mapping[int, list[int]], index: int) -> int | None:
+    """Returns the one operator that reads a result; None where there is none or are several."""
+    readers = users.get(index, [])
+    return readers[0] if len(readers) == 1 else None
 
 
 def find_kernels(ops: Sequence[Op]) -> list[Kernel]:

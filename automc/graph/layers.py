@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from automc.graph.fusion import BATCH_NORMS, find_paddings, is_free, is_linear, users_of
+from automc.graph.fusion import BATCH_NORMS, find_paddings, is_free, is_linear, only_user, users_of
 from automc.graph.ops import OUTSIDE, Op
 
 _CALLS = {"conv2d": nn.Conv2d, "linear": nn.Linear}
@@ -64,7 +64,7 @@ def find_weighted(model: nn.Module, ops: Sequence[Op]) -> tuple[Weighted, ...]:
         layer = model.get_submodule(op.module)
         if op.call is None or not _is_layer(op) or not isinstance(layer, _CALLS[op.call[0]]) or not alone(op.module):
             continue
-        norm, after = None, _only_user(users, index)
+        norm, after = None, only_user(users, index)
         if after is not None and ops[after].kind in BATCH_NORMS and isinstance(layer, nn.Conv2d):
             behind = ops[after].module
             norm = behind if alone(behind) and _foldable(model.get_submodule(behind)) else None
@@ -93,7 +93,7 @@ def find_layers(model: nn.Module, ops: Sequence[Op], input_shape: tuple[int, ...
             source, shape = ops[source].sources[0], ops[source].inputs[0]
         if shape != input_shape if source == OUTSIDE else ops[source].call is None:
             continue
-        after = _only_user(users, weighted.op)
+        after = only_user(users, weighted.op)
         if after is not None and ops[after].kind in BATCH_NORMS and isinstance(layer, nn.Conv2d):
             if weighted.norm is None:
                 continue
@@ -104,7 +104,7 @@ def find_layers(model: nn.Module, ops: Sequence[Op], input_shape: tuple[int, ...
 
 def with_clip(ops: Sequence[Op], users: Mapping[int, list[int]], chain: Sequence[int]) -> tuple[int, ...]:
     """Returns operators and the activation after them that a quantizer makes superfluous."""
-    after = _only_user(users, chain[-1])
+    after = only_user(users, chain[-1])
     if after is not None and ops[after].kind in _CLIPS and ops[after].call is not None:
         return (*chain, after)
     return tuple(chain)
@@ -133,8 +133,3 @@ def _leads_on(op: Op, module: str) -> bool:
 
 def _foldable(norm: nn.Module) -> bool:
     return isinstance(norm, nn.BatchNorm2d) and norm.affine and norm.track_running_stats
-
-
-def _only_user(users: Mapping[int, list[int]], index: int) -> int | None:
-    readers = users.get(index, [])
-    return readers[0] if len(readers) == 1 else None

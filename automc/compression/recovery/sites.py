@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from automc.graph import ModelGraph, Op
-from automc.graph.fusion import BATCH_NORMS, is_free, users_of
+from automc.graph.fusion import BATCH_NORMS, is_free, only_user, users_of
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ def find_sites(model: nn.Module, graph: ModelGraph) -> dict[str, Site]:
         if op.kind not in {"convolution", "addmm", "mm", "bmm"}:
             continue
         norm, last = None, _last_alone(ops, users, index)
-        after = _only_user(users, last)
+        after = only_user(users, last)
         if after is not None and ops[after].kind in BATCH_NORMS:
             module = modules.get(ops[after].module)
             if not isinstance(module, nn.modules.batchnorm._BatchNorm) or module.running_mean is None:
                 continue
             if runs[ops[after].module] == 1 and last == index:
                 norm, last = ops[after].module, _last_alone(ops, users, after)
-                after = _only_user(users, last)
+                after = only_user(users, last)
         sites[op.module] = Site(norm)
         if after is not None and _is_sum(ops[after]):
             sums[after] = op.module  # of two, the one that runs later
@@ -53,15 +53,11 @@ def find_sites(model: nn.Module, graph: ModelGraph) -> dict[str, Site]:
     return sites
 
 
-def _only_user(users: dict[int, list[int]], index: int) -> int | None:
-    return users[index][0] if len(users.get(index, [])) == 1 else None
-
-
 def _last_alone(ops: Sequence[Op], users: dict[int, list[int]], index: int) -> int:
     """Returns the last operator of a chain that only gives a tensor another shape."""
-    after = _only_user(users, index)
+    after = only_user(users, index)
     while after is not None and is_free(ops[after]):
-        index, after = after, _only_user(users, after)
+        index, after = after, only_user(users, after)
     return index
 
 
