@@ -12,7 +12,7 @@ from automc.agents import AGENTS, Problem, make_agent
 from automc.costs import Budget, CostModel, Projection
 from automc.evaluation import Evaluator
 from automc.graph import build_graph
-from automc.latency_tables import Device, ensure_table
+from automc.latency_tables import LocalBench, ensure_table
 from automc.search_spaces import build_space, load_preset
 from automc.tasks import example, load_task
 from automc.tasks.loops import score
@@ -20,11 +20,11 @@ from automc.tasks.loops import score
 EVALUATIONS, SEEDS, BUDGETS = 60, range(5), ("latency<=40%", "latency<=15%")
 
 if __name__ == "__main__":
-    task, device = load_task("digits"), Device.local()
+    task, bench = load_task("digits"), LocalBench()
     model = task.model()
     graph = build_graph(model, example(task))
-    space = build_space(graph, load_preset("all"), device.channel_multiple, device.precisions)
-    table, _ = ensure_table(device, CostModel(graph, space).all_signatures())
+    space = build_space(graph, load_preset("all"), bench.device.channel_multiple, bench.device.precisions)
+    table, _ = ensure_table(bench, CostModel(graph, space).all_signatures())
     costs, answer = CostModel(graph, space, table), {}
     for budget in BUDGETS:
         problem = Problem(space, Projection(costs, [Budget.parse(budget)]))

@@ -16,7 +16,7 @@ from _cifar import cifar_task
 from automc import files
 from automc.evaluation import Evaluator, Fidelity
 from automc.graph import build_graph
-from automc.latency_tables import Device, time_models
+from automc.latency_tables import LocalBench, time_models
 from automc.recipes import export_onnx
 from automc.recipes.deployed import deployed_score, feeds
 from automc.search_spaces import Choice, Policy
@@ -42,7 +42,7 @@ class Bench:
     """One task and what is made of its network."""
 
     def __init__(self, out: Path) -> None:
-        self.out, self.task, self.device = out, cifar_task("resnet56"), Device.local()
+        self.out, self.task, self.bench = out, cifar_task("resnet56"), LocalBench()
         self.model, self.one = self.task.model(), example(self.task)
         self.graph = build_graph(self.model, self.one)
         self.evaluator = Evaluator(self.task, self.model, self.graph, Fidelity(search_images=2000))
@@ -109,7 +109,7 @@ class Bench:
     def test(self, model: torch.nn.Module, file: Path) -> float:
         """Writes the ONNX file of a network and returns its top-1 on the test set in percent."""
         export_onnx(model, self.one, file)
-        return round(100 * deployed_score(file, self.task, "test", torch.empty(0), self.device), 2)
+        return round(100 * deployed_score(file, self.task, "test", torch.empty(0), self.bench.device), 2)
 
 
 if __name__ == "__main__":
@@ -125,7 +125,7 @@ if __name__ == "__main__":
     accuracy = {name: bench.network(name, order[: 27 - n], divisor) for name, (n, divisor) in NETWORKS.items()}
     cells = [(name, precision) for name in NETWORKS for precision in PRECISIONS]
     paths = [bench.file(name, f"{precision}.onnx") for name, precision in cells]
-    timings = time_models(bench.device, paths, [feeds(bench.one)] * len(paths))
+    timings = time_models(bench.bench, paths, [feeds(bench.one)] * len(paths))
     print("| ResNet-56 | precision | times as fast (quartiles) | top-1 without training | after 3 epochs |")
     print("|---|---|---|---|---|")
     for (name, precision), timing in zip(cells, timings, strict=True):

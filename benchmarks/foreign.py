@@ -12,7 +12,7 @@ import transformers
 
 from automc.costs import CostModel
 from automc.graph import build_graph
-from automc.latency_tables import Device, measure_table, time_models
+from automc.latency_tables import LocalBench, measure_table, time_models
 from automc.recipes import export_onnx
 from automc.recipes.deployed import feeds
 from automc.search_spaces import SpaceConfig, build_space
@@ -42,18 +42,18 @@ def wide(name: str) -> Foreign:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    device = Device.local()
+    bench = LocalBench()
     networks = {name: foreign(name) for name in FOREIGN} | {n: wide(n) for n in ("ViT, 256 wide", "BERT, 256 wide")}
     costs = []
     for network in networks.values():
         graph = build_graph(*network)
         costs.append(CostModel(graph, build_space(graph, SpaceConfig(depth=False), 1)))
-    table = measure_table(device, sorted({s for model in costs for s in model.signatures(model.space.full)}))
+    table = measure_table(bench, sorted({s for model in costs for s in model.signatures(model.space.full)}))
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / f"{number}.onnx" for number in range(len(networks))]
         for network, file in zip(networks.values(), files, strict=True):
             export_onnx(*network, file)
-        timings = time_models(device, files, [feeds(network.inputs) for network in networks.values()])
+        timings = time_models(bench, files, [feeds(network.inputs) for network in networks.values()])
     print("| network | operators | predicted / measured | quartiles of the measurement |")
     print("|---|---|---|---|")
     for name, model, timing in zip(networks, costs, timings, strict=True):

@@ -10,7 +10,7 @@ from _cifar import cifar_task
 
 from automc.compression import quantize
 from automc.graph import build_graph
-from automc.latency_tables import Device, time_models
+from automc.latency_tables import LocalBench, time_models
 from automc.recipes import export_onnx
 from automc.recipes.deployed import deployed_outputs, feeds
 from automc.recipes.onnx_file import int8_layers
@@ -22,7 +22,7 @@ NETWORK, CALIBRATION = "resnet56", 512
 
 if __name__ == "__main__":
     torch.set_num_threads(2)
-    task, device = cifar_task(NETWORK), Device.local()
+    task, bench = cifar_task(NETWORK), LocalBench()
     model, one = task.model(), example(task)
     layers = [layer.name for layer in build_graph(model, one).layers]
     quantized = quantize(model, example(task, CALIBRATION), dict.fromkeys(layers, INT8_BITS))
@@ -33,9 +33,9 @@ if __name__ == "__main__":
         files = [Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"]
         for network, file in zip((model, quantized), files, strict=True):
             export_onnx(network, one, file)
-        deployed = [deployed_outputs(file, batches, device)[0] for file in files]
+        deployed = [deployed_outputs(file, batches, bench.device)[0] for file in files]
         found = int8_layers(files[1])
-        timing = time_models(device, files, [feeds(one)] * 2)[1]
+        timing = time_models(bench, files, [feeds(one)] * 2)[1]
         sizes = [file.stat().st_size for file in files]
     top1 = {
         "float32, simulated": original,

@@ -15,7 +15,7 @@ from scipy import stats
 from automc.compression import compress, magnitudes, quantize
 from automc.costs import CostModel
 from automc.graph import build_graph
-from automc.latency_tables import Device, measure_table, time_models
+from automc.latency_tables import LocalBench, measure_table, time_models
 from automc.models import CifarResNet
 from automc.recipes import export_onnx
 from automc.recipes.deployed import feeds
@@ -39,11 +39,11 @@ if __name__ == "__main__":
         "ResNet-20 (option A)": (CifarResNet(3), 3, "width-depth"),
         "ResNet-56 (option A), mixed precision": (CifarResNet(9), 3, "all"),
     }
-    device, answer = Device.local(), {}
+    bench, answer = LocalBench(), {}
     for name, (model, channels, preset) in networks.items():
         inputs = torch.randn(16, channels, 32, 32)
         graph = build_graph(model.eval(), inputs[:1])
-        space = build_space(graph, load_preset(preset), device.channel_multiple, device.precisions)
+        space = build_space(graph, load_preset(preset), bench.device.channel_multiple, bench.device.precisions)
         scores = magnitudes(model, graph)
         indices = np.concatenate([space.full[None], sample(space, POLICIES[preset])])
         with tempfile.TemporaryDirectory() as folder:
@@ -53,8 +53,8 @@ if __name__ == "__main__":
                 made = compress(model, graph, space.decode(index), scores)
                 export_onnx(quantize(made.model, inputs, made.bits) if made.bits else made.model, inputs[:1], files[-1])
             # one after the other: a machine that others share changes its speed within minutes
-            table = measure_table(device, CostModel(graph, space).all_signatures())
-            timings = time_models(device, files, [feeds(inputs[:1])] * len(files))
+            table = measure_table(bench, CostModel(graph, space).all_signatures())
+            timings = time_models(bench, files, [feeds(inputs[:1])] * len(files))
         measured = np.array([timing.us for timing in timings])
         ratios = np.array([timing.ratio for timing in timings])
         predicted = CostModel(graph, space, table).prices(indices)["latency"]

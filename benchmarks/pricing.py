@@ -13,7 +13,7 @@ import torch
 
 from automc.costs import CostModel
 from automc.graph import build_graph
-from automc.latency_tables import Device, measure_table
+from automc.latency_tables import LocalBench, measure_table
 from automc.models import CifarResNet
 from automc.search_spaces import SpaceConfig, build_space
 
@@ -22,15 +22,15 @@ BATCH, REPEATS = 2000, 15
 if __name__ == "__main__":
     torch.set_num_threads(1)
     graph = build_graph(CifarResNet(blocks=9).eval(), torch.randn(1, 3, 32, 32))
-    device = Device.local()
+    bench = LocalBench()
     results = {}
     for name, config in {
         "27 groups": SpaceConfig(depth=False),
         "27 groups, 25 blocks": SpaceConfig(),
         "27 groups, 25 blocks, 56 layers' bits": SpaceConfig(bits=(8,)),
     }.items():
-        space = build_space(graph, config, device.channel_multiple, device.precisions)
-        table = measure_table(device, CostModel(graph, space).all_signatures())
+        space = build_space(graph, config, bench.device.channel_multiple, bench.device.precisions)
+        table = measure_table(bench, CostModel(graph, space).all_signatures())
         generator = np.random.default_rng(0)
         batches = [space.sample(generator, BATCH) for _ in range(REPEATS + 1)]
         costs = CostModel(graph, space, table)

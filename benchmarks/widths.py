@@ -3,7 +3,7 @@
 Each column is one layer, as many channels in as out; figures are shares of its latency at 64 channels in float32.
 """
 
-from automc.latency_tables import Device, Signature
+from automc.latency_tables import LocalBench, Signature
 from automc.latency_tables.measure import measure_entries
 from automc.latency_tables.signature import INT8
 
@@ -32,7 +32,7 @@ if __name__ == "__main__":
         for int8 in (False, True)
         for width in WIDTHS
     }
-    entries = measure_entries(Device.local(), list(cells.values()))
+    entries = measure_entries(LocalBench(), list(cells.values()))
     print("| channels |", " | ".join(f"{name}, {kind}" for name in LAYERS for kind in ("float32", "int8")), "|")
     print("|---" * (1 + 2 * len(LAYERS)) + "|")
     for width in WIDTHS:

@@ -18,7 +18,7 @@ from automc.compression import Quantized, quantize
 from automc.costs import CostModel
 from automc.graph import ModelGraph, build_graph
 from automc.graph.probe import largest_difference
-from automc.latency_tables import Device, Signature, measure_table, time_models
+from automc.latency_tables import Device, LocalBench, Signature, measure_table, time_models
 from automc.latency_tables.micro import side_by_side
 from automc.recipes.deployed import deployed_outputs, feeds
 from automc.recipes.export import export_onnx
@@ -116,7 +116,7 @@ def test_a_transformer_is_exported_for_any_batch_with_a_dataclass_as_its_output(
         with torch.no_grad():
             expected = tensors(call(model, inputs))
         assert largest_difference(deployed(tmp_path / "m.onnx", inputs), expected) <= AGREEMENT
-    (timing,) = time_models(Device.local(), [tmp_path / "m.onnx"], [feeds(inputs)], runs=2, passes=2)
+    (timing,) = time_models(LocalBench(), [tmp_path / "m.onnx"], [feeds(inputs)], runs=2, passes=2)
     assert timing.us > 0
     nodes = kinds(tmp_path / "m.onnx")
     assert nodes["Gemm"] + nodes["FusedGemm"] == sum(isinstance(module, nn.Linear) for module in model.modules())
@@ -145,7 +145,7 @@ def test_every_operator_of_these_networks_is_measured() -> None:
     session = onnxruntime.InferenceSession(side_by_side(sorted(signatures)), providers=["CPUExecutionProvider"])
     assert len(session.get_outputs()) == len(signatures) > 100
     few = {signature.op: signature for signature in sorted(signatures)}
-    table = measure_table(Device.local(), list(few.values()))
+    table = measure_table(LocalBench(), list(few.values()))
     assert {"attention", "embedding", "select", "native_layer_norm", "reshape", "int8.permute"} <= set(few)
     assert all(table.lookup(signature).us > 0 for signature in few.values())
 

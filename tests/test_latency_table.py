@@ -14,6 +14,7 @@ from automc.errors import TableError
 from automc.latency_tables import (
     Device,
     Entry,
+    Estimate,
     LatencyTable,
     Overhead,
     Signature,
@@ -85,7 +86,7 @@ def test_a_table_is_read_back_from_its_file(
 
 def test_the_file_is_versioned_sorted_and_has_one_operator_a_line(saved: Path) -> None:
     lines = saved.read_text().splitlines()
-    assert lines[0] == "version: 1"
+    assert lines[0] == "version: 2"
     start = lines.index("operators:") + 1
     operators = [line.split("{")[0].strip().removesuffix(":") for line in lines[start:]]
     assert operators == [str(signature) for signature in (conv(8, 8), conv(8, 16), pool(8))]
@@ -101,7 +102,7 @@ def test_the_same_table_gives_the_same_file(saved: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda data: data.update(version=2), "version 2 is newer than this AutoMC reads .1."),
+        (lambda data: data.update(version=3), "version 3 is newer than this AutoMC reads .2."),
         (lambda data: data.update(overheads={}), "unknown key 'overheads' .did you mean 'overhead_us'"),
         (lambda data: data["device"].update(thread=1), "unknown key 'device.thread' .did you mean 'threads'"),
         (lambda data: data["operators"]["linear 4,4 n=1"].update(median=1), "unknown key .*median"),
@@ -188,12 +189,12 @@ def test_tables_of_this_machine_lie_in_the_users_home(home: Path) -> None:
 
 def test_a_measured_operator_is_looked_up_as_it_is() -> None:
     measured = of({conv(8, 8): 3.0, conv(8, 16): 5.0, conv(16, 8): 4.0, conv(16, 16): 9.0})
-    assert measured.lookup(conv(16, 8)) == Entry(4.0, 2.0, 8.0, runs=60)
+    assert measured.lookup(conv(16, 8)) == Estimate(4.0, 2.0, 8.0, "measured")
 
 
 def test_between_measured_widths_a_latency_is_interpolated_and_marked() -> None:
     between = of({pool(8): 10.0, pool(16): 20.0, pool(64): 68.0}).lookup(pool(40))
-    assert between == Entry(44.0, 22.0, 88.0, runs=0, interpolated=True)
+    assert between == Estimate(44.0, 22.0, 88.0, "interpolated")
 
 
 linear = st.tuples(st.floats(0, 5), st.floats(0, 5), st.floats(0, 5))
@@ -210,7 +211,7 @@ def test_interpolation_is_exact_on_a_linear_function(
     i, o = data.draw(st.integers(1, 64)), data.draw(st.integers(1, 64))
     found = measured.lookup(conv(i, o))
     assert found.us == pytest.approx(us(i, o), abs=1e-3)
-    assert found.interpolated == ((i, o) not in inner and not {i, o} <= {1, 64})
+    assert (found.how == "interpolated") == ((i, o) not in inner and not {i, o} <= {1, 64})
     assert measured.covers(conv(i, o))
 
 

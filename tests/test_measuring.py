@@ -19,7 +19,7 @@ from automc import latency_tables
 from automc.errors import RuntimeFailure, TableError
 from automc.graph import ModelGraph, build_graph
 from automc.graph.fusion import find_kernels
-from automc.latency_tables import Device, LatencyTable, Signature, measure_table, time_models
+from automc.latency_tables import LatencyTable, LocalBench, Signature, measure_table, time_models
 from automc.latency_tables.kernels import signature_of
 from automc.latency_tables.micro import side_by_side
 from automc.models import CifarResNet
@@ -95,20 +95,20 @@ def write_model(path: Path, width: int, layers: int = 1) -> Path:
 
 @pytest.fixture(scope="module")
 def measured() -> LatencyTable:
-    return measure_table(Device.local(), SIGNATURES)
+    return measure_table(LocalBench(), SIGNATURES)
 
 
 @pytest.mark.parametrize("signature", SIGNATURES, ids=str)
 def test_every_kind_of_operator_is_measured(measured: LatencyTable, signature: Signature) -> None:
-    entry = measured.lookup(signature)
+    entry = measured.entries[signature]
     assert 0 < entry.us < math.inf
     assert 0 <= entry.low <= entry.high < math.inf
     assert entry.runs > 1
-    assert not entry.interpolated
+    assert measured.lookup(signature).how == "measured"
 
 
 def test_a_measured_table_says_how_and_what_the_runtime_costs(measured: LatencyTable) -> None:
-    assert measured.device == Device.local()
+    assert measured.device == LocalBench().device
     assert set(measured.entries) == set(SIGNATURES)
     assert math.isfinite(measured.overhead.run)
     assert math.isfinite(measured.overhead.kernel)
@@ -285,7 +285,7 @@ def test_an_operator_that_cannot_be_built_is_refused_by_name() -> None:
 def test_models_are_timed_relative_to_the_first(tmp_path: Path) -> None:
     paths = [write_model(tmp_path / "small.onnx", 64), write_model(tmp_path / "large.onnx", 512, layers=16)]
     feeds = [{"t0": np.zeros((1, width), np.float32)} for width in (64, 512)]
-    small, large = time_models(Device.local(), paths, feeds, runs=5, passes=4)
+    small, large = time_models(LocalBench(), paths, feeds, runs=5, passes=4)
     assert (small.ratio, small.ratio_low, small.ratio_high) == (1.0, 1.0, 1.0)
     assert large.ratio > 1  # a thousand times the work
     for timing in (small, large):
@@ -300,7 +300,7 @@ def test_a_broken_model_is_a_failure_of_one_line(tmp_path: Path, content: bytes 
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(RuntimeFailure, match="Timing it: the runtime failed: ") as caught:
-        time_models(Device.local(), [path], [{}], "Timing it")
+        time_models(LocalBench(), [path], [{}], "Timing it")
     assert "\n" not in str(caught.value)
     assert "Traceback" not in str(caught.value)
 
@@ -308,7 +308,7 @@ def test_a_broken_model_is_a_failure_of_one_line(tmp_path: Path, content: bytes 
 def test_inputs_that_do_not_fit_are_named(tmp_path: Path) -> None:
     path = write_model(tmp_path / "model.onnx", 64)
     with pytest.raises(RuntimeFailure, match=r"invalid dimensions for input: t0 .* Got: 7 Expected: 64") as caught:
-        time_models(Device.local(), [path], [{"t0": np.zeros((1, 7), np.float32)}], "Timing it")
+        time_models(LocalBench(), [path], [{"t0": np.zeros((1, 7), np.float32)}], "Timing it")
     assert "\n" not in str(caught.value)
 
 

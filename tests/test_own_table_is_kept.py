@@ -3,7 +3,7 @@
 import pytest
 
 from automc.errors import TableError
-from automc.latency_tables import Device, Signature, ensure_table, load_table, table_path
+from automc.latency_tables import Device, LocalBench, Signature, ensure_table, load_table, table_path
 
 
 def linear(inputs: int) -> Signature:
@@ -11,29 +11,29 @@ def linear(inputs: int) -> Signature:
 
 
 def test_only_what_is_missing_is_measured_and_added() -> None:
-    device = Device.local()
-    first, reused = ensure_table(device, [linear(8), linear(32)])
+    bench = LocalBench()
+    first, reused = ensure_table(bench, [linear(8), linear(32)])
     assert not reused
-    between, reused = ensure_table(device, [linear(16)])  # interpolated: nothing to measure
+    between, reused = ensure_table(bench, [linear(16)])  # interpolated: nothing to measure
     assert reused
     assert between == first
-    grown, reused = ensure_table(device, [linear(8), linear(64)])
+    grown, reused = ensure_table(bench, [linear(8), linear(64)])
     assert not reused
     assert grown.entries == first.entries | {linear(64): grown.entries[linear(64)]}
-    assert load_table(table_path(device)) == grown
+    assert load_table(table_path(bench.device)) == grown
 
 
 @pytest.mark.parametrize(
-    "change", [("threads: 1", "threads: 2"), ("version: 1", "version: 99"), ("operators:", "op: [")]
+    "change", [("threads: 1", "threads: 2"), ("version: 2", "version: 99"), ("operators:", "op: [")]
 )
 def test_a_damaged_or_foreign_table_is_refused_and_left_as_it_is(change: tuple[str, str]) -> None:
-    device = Device.local()
-    ensure_table(device, [linear(8)])
-    path = table_path(device)
+    bench = LocalBench()
+    ensure_table(bench, [linear(8)])
+    path = table_path(bench.device)
     path.write_text(path.read_text().replace(*change))
     damaged = path.read_text()
     with pytest.raises(TableError, match="delete it and it will be measured anew"):
-        ensure_table(device, [linear(8)])
+        ensure_table(bench, [linear(8)])
     assert path.read_text() == damaged
 
 

@@ -13,17 +13,29 @@ from automc.compression import Methods
 from automc.costs import Budget
 from automc.errors import AutoMCError, ConfigError, nearest
 from automc.evaluation import Fidelity
+from automc.latency_tables import Bench, open_target
 from automc.search_spaces import SpaceConfig, load_preset
 from automc.tasks.training import Training
 
 
 class DeviceConfig(BaseModel):
-    """How this machine runs the model: threads and examples of one inference."""
+    """What the model will run on.
+
+    Attributes:
+        target: ``local`` for this machine.
+        threads: threads of one inference.
+        batch: examples in one inference.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    target: str = "local"
     threads: int = Field(default=1, ge=1, le=256)
     batch: int = Field(default=1, ge=1)
+
+    def open(self) -> Bench:
+        """Returns the device; raises ConfigError where there is none of that name."""
+        return open_target(self.target, self.threads, self.batch)
 
 
 class FineTune(Training):
@@ -57,7 +69,7 @@ class SearchConfig(BaseModel):
         space: the name of a preset, or its keys.
         fidelity: how much each evaluation looks at.
         methods: how a policy is applied: which channels stay, recovery, quantization.
-        device: how this machine runs the model.
+        device: what the model will run on.
         latency_table: a table to use as it is; by default the user's own for this device, measured where needed.
         finalists: best policies that are exported and measured before one is chosen.
         finetune: how the best of these are trained after that.

@@ -97,7 +97,7 @@ class Finals:
     def __init__(self, search: Search, folder: Path) -> None:
         self._search, self._folder = search, folder
         subject = search.setup.subject
-        self._device, self._inputs = subject.device, subject.inputs
+        self._bench, self._inputs = subject.target, subject.inputs
         self.original = folder / "original.onnx"
         export_onnx(subject.model, subject.inputs, self.original)
         self.original_timing: Timing | None = None
@@ -228,7 +228,7 @@ class Finals:
         policies = list(dict.fromkeys(Policy.from_dict(done.policy) for done in field))
         models = [self.original, *(self._exported[policy][1] for policy in policies)]
         inputs = [feeds(self._inputs)] * len(models)
-        self.original_timing, *timings = time_models(self._device, models, inputs, "Measuring original and finalists")
+        self.original_timing, *timings = time_models(self._bench, models, inputs, "Measuring original and finalists")
         self._measured |= dict(zip(policies, timings, strict=True))
 
     def _finalist(self, done: Evaluated) -> Finalist:

@@ -15,7 +15,7 @@ from automc.campaigns.result import TableInfo, Unit
 from automc.costs import CostModel, Projection, check_reachable
 from automc.errors import ConfigError, TableError, users_code
 from automc.graph import ModelGraph, build_graph
-from automc.latency_tables import Device, LatencyTable, ensure_table, open_table, table_path
+from automc.latency_tables import Bench, Device, LatencyTable, LocalBench, ensure_table, open_table, table_path
 from automc.recipes import weights_digest
 from automc.search_spaces import SearchSpace, build_space
 from automc.tasks import Inputs, Split, Task, example, load_task
@@ -30,15 +30,20 @@ class Subject:
         task: the task.
         model: its trained network.
         inputs: example inputs, a batch of the device's size.
-        device: what it will run on.
+        target: what it will run on.
         graph: what the network consists of.
     """
 
     task: Task
     model: nn.Module
     inputs: Inputs
-    device: Device
+    target: Bench
     graph: ModelGraph
+
+    @property
+    def device(self) -> Device:
+        """The device's own description."""
+        return self.target.device
 
     @cached_property
     def digest(self) -> str:
@@ -97,21 +102,26 @@ class Setup:
     projection: Projection
 
 
-def read_subject(task: Task, threads: int = 1, batch: int = 1) -> Subject:
+def read_subject(task: Task, target: Bench | None = None) -> Subject:
     """Loads a task's model and traces it.
+
+    Args:
+        task: whose model.
+        target: what it will run on; None for this machine, one thread and one example at a time.
 
     Raises:
         TaskError: the task's model or data cannot be loaded, or are not as a task's must be.
         TraceError: the model cannot be traced.
     """
-    device = Device.local(threads, batch)
+    target = target or LocalBench()
+    batch = target.device.batch
     with users_code("the task's model or data cannot be loaded"):
         model = task.model()
         inputs = example(task, batch)
     check_model(model)
     check_inputs(inputs, batch)
     check_outputs(model, inputs)
-    return Subject(task, model, inputs, device, build_graph(model, inputs))
+    return Subject(task, model, inputs, target, build_graph(model, inputs))
 
 
 def set_up(config: SearchConfig, folder: Path) -> Setup:
@@ -125,7 +135,7 @@ def set_up(config: SearchConfig, folder: Path) -> Setup:
         AutoMCError: anything of it cannot be done; nothing was searched yet.
     """
     task = load_task(config.task, config.task_args, folder)
-    subject = read_subject(task, config.device.threads, config.device.batch)
+    subject = read_subject(task, config.device.open())
     with users_code("the task's data cannot be loaded"):
         for split in get_args(Split):  # an empty one would be found out only when it is scored
             check_inputs(example(task, 1, split), 1, split)
@@ -164,7 +174,7 @@ def _table(config: SearchConfig, folder: Path, subject: Subject, space: SearchSp
     signatures = CostModel(subject.graph, space).all_signatures()
     if config.latency_table is None:
         path = table_path(subject.device)
-        table, reused = ensure_table(subject.device, signatures)
+        table, reused = ensure_table(subject.target, signatures)
     else:
         path = folder / config.latency_table
         if not path.is_file():

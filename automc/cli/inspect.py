@@ -109,7 +109,7 @@ def load_subject(subject: str) -> tuple[Subject, SpaceConfig]:
     if subject.endswith((".yaml", ".yml")):
         config = load_config(Path(subject))
         task = load_task(config.task, config.task_args, Path(subject).parent)
-        return read_subject(task, config.device.threads, config.device.batch), config.space
+        return read_subject(task, config.device.open()), config.space
     return read_subject(load_task(subject)), load_preset("all")
 
 

@@ -33,21 +33,21 @@ def measure(
     from automc.campaigns import read_subject
     from automc.cli.inspect import load_subject
     from automc.costs import CostModel
-    from automc.latency_tables import ensure_table, measure_table, save_table, table_path
+    from automc.latency_tables import LocalBench, ensure_table, measure_table, save_table, table_path
     from automc.search_spaces import build_space
 
     if out is not None:
         files.ensure_writable(out.parent)
     read, config = load_subject(subject)
     if (threads, batch) != (read.device.threads, read.device.batch):
-        read = read_subject(read.task, threads, batch)
+        read = read_subject(read.task, LocalBench(threads, batch))
     space = build_space(read.graph, config, read.device.channel_multiple, read.device.precisions)
     signatures = CostModel(read.graph, space).all_signatures()
     if out is not None:
-        table, path = measure_table(read.device, signatures), out
+        table, path = measure_table(read.target, signatures), out
         save_table(table, out)
     else:
-        table, path = ensure_table(read.device, signatures)[0], table_path(read.device)
+        table, path = ensure_table(read.target, signatures)[0], table_path(read.device)
     if as_json:
         print_json({"path": str(path), "operators": len(table.entries)})
     else:
@@ -110,12 +110,11 @@ def query(
                 "us": entry.us,
                 "low": entry.low,
                 "high": entry.high,
-                "interpolated": entry.interpolated,
+                "how": entry.how,
             }
         )
     else:
-        how = "interpolated" if entry.interpolated else f"measured, {entry.runs} runs"
-        typer.echo(f"{wanted}: {entry.us} us (quartiles {entry.low} to {entry.high}), {how}")
+        typer.echo(f"{wanted}: {entry.us} us ({entry.low} to {entry.high}), {entry.how}")
 
 
 def _open(path: Path | None, threads: int, batch: int) -> tuple[Path, LatencyTable]:

@@ -97,7 +97,7 @@ class CostModel:
         quantizers = _QUANTIZER_BYTES * self._precisions.quantizers(indices, placement)
         prices = {"macs": terms[:, 0], "params": terms[:, 1], "size": terms[:, 2] + quantizers}
         if self.table is not None:
-            prices["latency"] = sum(self._latency.prices(indices, placement, self.table), self.table.overhead.run)
+            prices["latency"] = sum(self._latency.prices(indices, placement, self.table), self.table.run_us)
         return prices
 
     def breakdown(self, index: np.ndarray, metric: str) -> dict[str, float]:

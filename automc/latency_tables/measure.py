@@ -11,8 +11,8 @@ import numpy as np
 
 from automc.errors import RuntimeFailure
 from automc.latency_tables import micro
-from automc.latency_tables.child import Feeds, run_child
-from automc.latency_tables.device import Device
+from automc.latency_tables.bench import Bench
+from automc.latency_tables.child import Feeds
 from automc.latency_tables.signature import DEQUANTIZE, INT8, QUANTIZE, Signature
 from automc.latency_tables.table import Entry, LatencyTable, Overhead
 
@@ -53,8 +53,8 @@ class Timing:
     runs: int
 
 
-def measure_entries(device: Device, signatures: Sequence[Signature]) -> dict[Signature, Entry]:
-    """Measures operators on this machine, all interleaved, in a process of its own.
+def measure_entries(bench: Bench, signatures: Sequence[Signature]) -> dict[Signature, Entry]:
+    """Measures operators, all interleaved.
 
     Raises:
         TableError: an operator cannot be measured.
@@ -69,12 +69,11 @@ def measure_entries(device: Device, signatures: Sequence[Signature]) -> dict[Sig
         for number, batch in enumerate(batches):
             paths.append(Path(name) / f"operators{number}.onnx")
             paths[-1].write_bytes(micro.side_by_side(batch))
-        answer, _ = run_child(
+        answer = bench.run(
             "profile",
             f"Measuring operators ({len(wanted)})",
             len(paths) * _PASSES,
-            models=[str(path) for path in paths],
-            threads=device.threads,
+            paths,
             runs=_RUNS,
             warmup=_WARMUP,
             passes=_PASSES,
@@ -84,18 +83,18 @@ def measure_entries(device: Device, signatures: Sequence[Signature]) -> dict[Sig
     for batch, branches in zip(batches, answer, strict=True):
         for index, signature in enumerate(batch):
             if f"k{index}" not in branches:
-                raise RuntimeFailure(f"{device.runtime} did not run operator '{signature}' as it was asked to")
+                raise RuntimeFailure(f"{bench.device.runtime} did not run operator '{signature}' as it was asked to")
             entries[signature] = _entry(branches[f"k{index}"]["us"], branches[f"k{index}"]["nodes"])
     return entries
 
 
-def measure_overhead(device: Device) -> Overhead:
+def measure_overhead(bench: Bench) -> Overhead:
     """Fits what a network costs beyond its operators, on chains of one operator of several lengths.
 
     The runtime's profile overstates an operator, more so a short one: the chains have operators of several sizes, and
     what is over is the mean of theirs.
     """
-    entries = measure_entries(device, [*_CHAINS, *map(_in_int8, _CHAINS)])
+    entries = measure_entries(bench, [*_CHAINS, *map(_in_int8, _CHAINS)])
     links = list(entries)
     generator = np.random.default_rng(0)
     with tempfile.TemporaryDirectory(prefix="automc-") as name:
@@ -106,7 +105,7 @@ def measure_overhead(device: Device) -> Overhead:
                 paths.append(Path(name) / f"chain{number}-{length}.onnx")
                 paths[-1].write_bytes(micro.chain(signature, length))
                 inputs.append({"x": generator.standard_normal(shape).astype(np.float32)})
-        us = np.array([t.us for t in time_models(device, paths, inputs, "Measuring the runtime's overhead")])
+        us = np.array([t.us for t in time_models(bench, paths, inputs, "Measuring the runtime's overhead")])
     fits = [np.polynomial.Polynomial.fit(_LENGTHS, y, deg=1).convert().coef for y in us.reshape(len(links), -1)]
     over = {link: float(each) - entries[link].us for link, (_, each) in zip(links, fits, strict=True)}
     return Overhead(
@@ -120,40 +119,31 @@ def _in_int8(signature: Signature) -> Signature:
     return replace(signature, op=INT8 + signature.op.split("+")[0])
 
 
-def measure_table(device: Device, signatures: Sequence[Signature]) -> LatencyTable:
+def measure_table(bench: Bench, signatures: Sequence[Signature]) -> LatencyTable:
     """Measures a new table."""
-    table = LatencyTable(device=device, overhead=measure_overhead(device), method=METHOD)
-    return table.merged(measure_entries(device, signatures))
+    table = LatencyTable(device=bench.device, overhead=measure_overhead(bench), method=METHOD)
+    return table.merged(measure_entries(bench, signatures))
 
 
 def time_models(
-    device: Device,
+    bench: Bench,
     models: Sequence[Path],
     inputs: Sequence[Feeds],
     description: str = "Measuring models",
     runs: int = 20,
     passes: int = 15,
 ) -> list[Timing]:
-    """Measures whole models, taking turns in every pass, in a process of its own.
+    """Measures whole models, taking turns in every pass.
 
     Args:
-        device: gives the threads.
+        bench: where.
         models: ONNX files; ratios are to the first.
         inputs: for each model, arrays by input name.
         description: what the progress bar says.
         runs: timed inferences of each model in a pass.
         passes: how often each model has its turn.
     """
-    answer, _ = run_child(
-        "clock",
-        description,
-        passes,
-        inputs,
-        models=[str(path) for path in models],
-        threads=device.threads,
-        runs=runs,
-        passes=passes,
-    )
+    answer = bench.run("clock", description, passes, models, inputs, runs=runs, passes=passes)
     times = np.array(answer)  # (models, passes, runs)
     medians = np.median(times, axis=2)
     ratios = medians / medians[0]

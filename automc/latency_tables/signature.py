@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 from automc.errors import TableError
 
 INT8 = "int8."
 """What the names of operators that run in int8 begin with."""
+_BITS = re.compile(r"(?:int8|w(\d+)a(\d+))\.")
 QUANTIZE, DEQUANTIZE = "quantize", "dequantize"
 """The names of what happens where precision changes."""
 
@@ -41,6 +43,22 @@ class Signature:
     def get(self, name: str) -> tuple[int, ...]:
         """Returns one entry of ``rest``."""
         return dict(self.rest)[name]
+
+    @property
+    def kind(self) -> str:
+        """The operator names without their precision."""
+        return _BITS.sub("", self.op, count=1)
+
+    @property
+    def bits(self) -> tuple[int, int]:
+        """Bits of weights and of activations, (32, 32) for float; ``w4a6.conv`` has 4 and 6."""
+        found = _BITS.match(self.op)
+        return (32, 32) if not found else (int(found[1] or 8), int(found[2] or 8))
+
+    def at_bits(self, weights: int, activations: int) -> Signature:
+        """Returns the same operator in another precision."""
+        prefix = {(32, 32): "", (8, 8): INT8}.get((weights, activations), f"w{weights}a{activations}.")
+        return replace(self, op=prefix + self.kind)
 
     def __str__(self) -> str:
         rest = " ".join(f"{name}={'x'.join(map(str, value))}" for name, value in self.rest)

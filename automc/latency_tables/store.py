@@ -10,12 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from automc import files
 from automc.errors import TableError
+from automc.latency_tables.bench import Bench
 from automc.latency_tables.device import Device
 from automc.latency_tables.measure import measure_entries, measure_table
 from automc.latency_tables.signature import Signature
 from automc.latency_tables.table import Entry, LatencyTable, Overhead
+from automc.latency_tables.validation import Validation
 
-VERSION = 1
+VERSION = 2
 
 
 class _Strict(BaseModel):
@@ -41,6 +43,7 @@ class _File(_Strict):
     device: Device
     measured_at: str
     method: str
+    validations: tuple[Validation, ...] = ()
     overhead_us: _Overhead
     operators: dict[str, _Entry]
 
@@ -63,6 +66,7 @@ def load_table(path: Path) -> LatencyTable:
         entries=entries,
         measured_at=data.measured_at,
         method=data.method,
+        validations=data.validations,
     )
 
 
@@ -73,21 +77,22 @@ def save_table(table: LatencyTable, path: Path) -> None:
         "device": table.device.model_dump(mode="json"),
         "measured_at": table.measured_at,
         "method": table.method,
+        "validations": [validation.model_dump(mode="json") for validation in table.validations],
         "overhead_us": asdict(table.overhead),
         "operators": {str(signature): _line(entry) for signature, entry in sorted(table.entries.items())},
     }
     files.write_text(path, files.dump_yaml(data))
 
 
-def ensure_table(device: Device, signatures: Sequence[Signature]) -> tuple[LatencyTable, bool]:
+def ensure_table(bench: Bench, signatures: Sequence[Signature]) -> tuple[LatencyTable, bool]:
     """Returns the user's own table of a device, with at least these operators, and whether it needed no measuring.
 
-    What it lacks is measured on this machine and added to its file.
+    What it lacks is measured on it and added to its file.
 
     Raises:
         TableError: the table's file is damaged or belongs to another device; it is left as it is.
     """
-    path = table_path(device)
+    device, path = bench.device, table_path(bench.device)
     files.ensure_writable(path.parent)
     if path.exists():
         try:
@@ -96,10 +101,10 @@ def ensure_table(device: Device, signatures: Sequence[Signature]) -> tuple[Laten
             raise TableError(f"{error}. It is AutoMC's own: delete it and it will be measured anew") from None
         missing = [signature for signature in signatures if not table.covers(signature)]
         if missing:
-            table = table.merged(measure_entries(device, missing))
+            table = table.merged(measure_entries(bench, missing))
     else:
         missing = list(signatures)
-        table = measure_table(device, missing)
+        table = measure_table(bench, missing)
     if missing:
         save_table(table, path)
     return table, not missing

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import numpy as np
 
 from automc.errors import TableError
 from automc.latency_tables.device import Device
+from automc.latency_tables.hardware import Estimate, Hardware, How
 from automc.latency_tables.signature import INT8, Signature
+from automc.latency_tables.validation import Validation
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,6 @@ class Entry:
         low: first quartile.
         high: third quartile.
         runs: how many runs.
-        interpolated: whether it was computed from neighbouring widths instead of measured.
         kernels: how many kernels the runtime makes of it; a change of precision may take a change of layout too.
     """
 
@@ -30,7 +31,6 @@ class Entry:
     low: float
     high: float
     runs: int
-    interpolated: bool = False
     kernels: int = 1
 
 
@@ -50,7 +50,7 @@ class Overhead:
 
 
 @dataclass
-class LatencyTable:
+class LatencyTable(Hardware):
     """Operator signature to latency, on one device.
 
     Attributes:
@@ -59,6 +59,7 @@ class LatencyTable:
         entries: the measurements.
         measured_at: when the first of them was taken, ISO 8601, UTC.
         method: how, in one line.
+        validations: how far it was off for whole networks, newest last.
     """
 
     device: Device
@@ -66,8 +67,14 @@ class LatencyTable:
     entries: dict[Signature, Entry] = field(default_factory=dict)
     measured_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     method: str = ""
+    validations: tuple[Validation, ...] = ()
 
-    def lookup(self, signature: Signature) -> Entry:
+    @property
+    def run_us(self) -> float:
+        """What each inference costs beyond its operators, in microseconds."""
+        return self.overhead.run
+
+    def lookup(self, signature: Signature) -> Estimate:
         """Returns the latency of an operator.
 
         An operator that was not measured is interpolated between measured widths and marked so.
@@ -75,21 +82,15 @@ class LatencyTable:
         Raises:
             TableError: it was not measured and lies outside of what was.
         """
-        entry = self.entries.get(signature)
-        if entry is None:
-            entry = self._interpolate(signature)
-        if entry is None:
-            raise TableError(
-                f"the latency table of {self.device.name} has no entry for '{signature}' and none around it; "
-                "measure it with: automc latency measure"
-            )
-        return entry
+        entry = self._find(signature)
+        how: How = "measured" if signature in self.entries else "interpolated"
+        return Estimate(entry.us, entry.low, entry.high, how)
 
     def cost(self, signature: Signature) -> float:
         """Returns what an operator adds to a network's latency, in microseconds; raises TableError like `lookup`."""
         overhead = self.overhead.int8 if signature.op.startswith(INT8) else self.overhead.kernel
         # an operator may be all overhead, never less than nothing
-        entry = self.lookup(signature)
+        entry = self._find(signature)
         return max(entry.us + entry.kernels * overhead, 0.0)
 
     def covers(self, signature: Signature) -> bool:
@@ -98,7 +99,16 @@ class LatencyTable:
 
     def merged(self, entries: Mapping[Signature, Entry]) -> LatencyTable:
         """Returns a table that has these entries too."""
-        return LatencyTable(self.device, self.overhead, {**self.entries, **entries}, self.measured_at, self.method)
+        return replace(self, entries={**self.entries, **entries})
+
+    def _find(self, signature: Signature) -> Entry:
+        entry = self.entries.get(signature) or self._interpolate(signature)
+        if entry is None:
+            raise TableError(
+                f"the latency table of {self.device.name} has no entry for '{signature}' and none around it; "
+                "measure it with: automc latency measure"
+            )
+        return entry
 
     def _interpolate(self, signature: Signature) -> Entry | None:
         """Interpolates linearly between the measured widths of the same operator; None outside of them."""
@@ -112,7 +122,7 @@ class LatencyTable:
         if found is None:
             return None
         us, low, high = (round(float(value), 3) for value in found)
-        return Entry(us, low, high, runs=0, interpolated=True, kernels=max(entry.kernels for _, entry in family))
+        return Entry(us, low, high, runs=0, kernels=max(entry.kernels for _, entry in family))
 
 
 def _piecewise_linear(points: np.ndarray, values: np.ndarray, target: np.ndarray) -> np.ndarray | None:

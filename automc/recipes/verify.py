@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 from automc.costs import Budget
 from automc.errors import RuntimeFailure
 from automc.graph.probe import largest_difference
-from automc.latency_tables import Device, time_models
+from automc.latency_tables import LocalBench, time_models
 from automc.recipes.deployed import deployed_outputs, deployed_score, feeds
 from automc.recipes.export import FORMATS, export_onnx
 from automc.recipes.onnx_file import int8_layers
@@ -78,7 +78,8 @@ def verify(recipe: Recipe, file: Path, task: Task, model: nn.Module) -> Verifica
     Raises:
         RuntimeFailure: the file cannot be run, or is that of another model.
     """
-    device = Device.local(recipe.device.threads, recipe.device.batch)
+    bench = LocalBench(recipe.device.threads, recipe.device.batch)
+    device = bench.device
     inputs = example(task, _EXAMPLES)
     with torch.no_grad():
         expected = call(model, inputs)
@@ -92,7 +93,7 @@ def verify(recipe: Recipe, file: Path, task: Task, model: nn.Module) -> Verifica
     with tempfile.TemporaryDirectory(prefix="automc-") as folder:
         original = Path(folder) / "original.onnx"
         export_onnx(task.model(), one, original)
-        timing = time_models(device, [original, file], [feeds(one)] * 2, "Measuring original and file")[1]
+        timing = time_models(bench, [original, file], [feeds(one)] * 2, "Measuring original and file")[1]
     recorded = recipe.figures.test_score
     worse = 0.0 if recorded is None else (recorded - score if task.higher_is_better else score - recorded)
     mismatch = device.mismatch(recipe.device)

@@ -1,0 +1,61 @@
+"""The contract of what prices operators: a measured table, or an accelerator on paper."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+from automc.latency_tables.device import Device
+from automc.latency_tables.signature import Signature
+
+How = Literal["measured", "interpolated", "regressed", "roofline", "model"]
+"""Where an answer comes from; ``model`` is the formula of a simulated accelerator."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The latency of one operator, and how far to trust it.
+
+    Attributes:
+        us: microseconds.
+        low: lower end of the interval in which nine of ten measurements of it would lie.
+        high: upper end.
+        how: where it comes from.
+    """
+
+    us: float
+    low: float
+    high: float
+    how: How
+
+
+class Hardware(ABC):
+    """Something that a network may run on, as far as its costs go.
+
+    A subclass answers for one operator at a time; the cost model adds up. It has a `device`, and may be asked for any
+    signature that the network's kernels give (`automc.latency_tables.kernels`).
+    """
+
+    device: Device
+
+    @property
+    @abstractmethod
+    def run_us(self) -> float:
+        """What each inference costs beyond its operators, in microseconds."""
+
+    @abstractmethod
+    def lookup(self, signature: Signature) -> Estimate:
+        """Returns the latency of an operator by itself.
+
+        Raises:
+            TableError: nothing is known of it.
+        """
+
+    @abstractmethod
+    def cost(self, signature: Signature) -> float:
+        """Returns what an operator adds to a network's latency, in microseconds; raises TableError like `lookup`."""
+
+    def energy(self, signature: Signature) -> float | None:
+        """Returns what an operator adds to an inference's energy, in microjoules; None where nothing is known."""
+        return None

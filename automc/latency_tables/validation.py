@@ -1,0 +1,39 @@
+"""How far a table was off for whole networks: figures that stay with the table."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+
+class Validation(BaseModel):
+    """Predicted against measured latency of random policies that nothing was fitted on.
+
+    Attributes:
+        subject: what network they were policies of.
+        space: what was chosen in them, for example ``width, depth, int8``.
+        policies: how many.
+        seed: by which they were drawn.
+        measured_at: when, ISO 8601, UTC.
+        rmspe: root of the mean squared relative error.
+        median: median of the relative errors' absolute values.
+        within5: share of policies whose relative error is at most 5%.
+        within10: the same for 10%.
+        spearman: rank correlation of predicted and measured latency.
+        bias: mean relative error; above zero where predictions are too high.
+        repeatability: RMS of what the measurement itself, done again, differs by.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    subject: str
+    space: str
+    policies: int = Field(ge=1)
+    seed: int
+    measured_at: str
+    rmspe: FiniteFloat
+    median: FiniteFloat
+    within5: FiniteFloat
+    within10: FiniteFloat
+    spearman: FiniteFloat
+    bias: FiniteFloat
+    repeatability: FiniteFloat
