@@ -10,9 +10,10 @@ import numpy as np
 
 from automc.agents import AGENTS, Problem, make_agent
 from automc.costs import Budget, CostModel, Projection
+from automc.devices import LocalBench
 from automc.evaluation import Evaluator
 from automc.graph import build_graph
-from automc.latency_tables import LocalBench, ensure_table
+from automc.latency_tables import ensure_table
 from automc.search_spaces import build_space, load_preset
 from automc.tasks import example, load_task
 from automc.tasks.loops import score

@@ -14,9 +14,9 @@ import torch
 from _cifar import cifar_task
 
 from automc import files
+from automc.devices import LocalBench, time_models
 from automc.evaluation import Evaluator, Fidelity
 from automc.graph import build_graph
-from automc.latency_tables import LocalBench, time_models
 from automc.recipes import export_onnx
 from automc.recipes.deployed import deployed_score, feeds
 from automc.search_spaces import Choice, Policy

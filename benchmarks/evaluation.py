@@ -18,9 +18,9 @@ from scipy.stats import spearmanr
 from automc.compression import LeastSquares, compressor
 from automc.compression.recovery import normal_equations, refit
 from automc.costs import Budget, CostModel, Projection
+from automc.devices import Device
 from automc.evaluation import Evaluator, Fidelity
 from automc.graph import build_graph
-from automc.latency_tables import Device
 from automc.search_spaces import build_space, load_preset
 from automc.tasks import example, loops
 

@@ -11,8 +11,9 @@ import torch
 import transformers
 
 from automc.costs import CostModel
+from automc.devices import LocalBench, time_models
 from automc.graph import build_graph
-from automc.latency_tables import LocalBench, measure_table, time_models
+from automc.latency_tables import measure_table
 from automc.recipes import export_onnx
 from automc.recipes.deployed import feeds
 from automc.search_spaces import SpaceConfig, build_space

@@ -9,8 +9,8 @@ import torch
 from _cifar import cifar_task
 
 from automc.compression import quantize
+from automc.devices import LocalBench, time_models
 from automc.graph import build_graph
-from automc.latency_tables import LocalBench, time_models
 from automc.recipes import export_onnx
 from automc.recipes.deployed import deployed_outputs, feeds
 from automc.recipes.onnx_file import int8_layers

@@ -25,10 +25,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from automc.compression import Calibration, Compressed, Compressor, quantize, rebuild
 from automc.costs import CostModel
+from automc.devices import Device
 from automc.errors import AutoMCError, one_line
 from automc.graph import Group, ModelGraph, build_graph
 from automc.graph.probe import largest_difference
-from automc.latency_tables import Device
 from automc.latency_tables.micro import side_by_side
 from automc.models import VGG16, CifarResNet, MobileNetV1, MobileNetV2
 from automc.recipes import export_onnx

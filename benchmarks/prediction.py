@@ -14,8 +14,9 @@ from scipy import stats
 
 from automc.compression import compress, magnitudes, quantize
 from automc.costs import CostModel
+from automc.devices import LocalBench, time_models
 from automc.graph import build_graph
-from automc.latency_tables import LocalBench, measure_table, time_models
+from automc.latency_tables import measure_table
 from automc.models import CifarResNet
 from automc.recipes import export_onnx
 from automc.recipes.deployed import feeds

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from automc.costs import CostModel
+from automc.devices import LocalBench
 from automc.graph import build_graph
-from automc.latency_tables import LocalBench, measure_table
+from automc.latency_tables import measure_table
 from automc.models import CifarResNet
 from automc.search_spaces import SpaceConfig, build_space
 

@@ -3,7 +3,8 @@
 Each column is one layer, as many channels in as out; figures are shares of its latency at 64 channels in float32.
 """
 
-from automc.latency_tables import LocalBench, Signature
+from automc.devices import LocalBench
+from automc.latency_tables import Signature
 from automc.latency_tables.measure import measure_entries
 from automc.latency_tables.signature import INT8
 

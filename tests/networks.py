@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from automc.costs import CostModel
+from automc.devices import Device
 from automc.errors import TraceError
 from automc.graph import ModelGraph, build_graph
-from automc.latency_tables import Device, Entry, LatencyTable, Overhead
+from automc.latency_tables import Entry, LatencyTable, Overhead
 from automc.search_spaces import Choice, Policy, SpaceConfig, build_space
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Tanh, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Identity)

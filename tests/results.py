@@ -7,7 +7,7 @@ import numpy as np
 
 from automc.campaigns.result import Evaluated, Int8, Row, SearchResult, TableInfo, Tuned, Unit
 from automc.costs import Cost
-from automc.latency_tables import Device, Timing
+from automc.devices import Device, Timing
 
 FULL_MACS, FULL_PARAMS, FULL_BYTES, FULL_US = 40.8e6, 272_474.0, 1_095_336.0, 1834.0
 VERDICT = (

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from automc.compression import Methods, Quantized, Quantizer, compress, magnitudes, quantize
 from automc.compression.quantization.clipping import METHODS, clip
 from automc.compression.quantization.equalization import equalize
+from automc.devices import Device
 from automc.errors import ConfigError
 from automc.graph import build_graph
-from automc.latency_tables import Device
 from automc.models import CifarResNet
 from automc.recipes.deployed import deployed_outputs
 from automc.recipes.export import export_onnx, export_program

@@ -16,9 +16,10 @@ from torch.utils import _pytree as pytree
 
 from automc.compression import Quantized, quantize
 from automc.costs import CostModel
+from automc.devices import Device, LocalBench, time_models
 from automc.graph import ModelGraph, build_graph
 from automc.graph.probe import largest_difference
-from automc.latency_tables import Device, LocalBench, Signature, measure_table, time_models
+from automc.latency_tables import Signature, measure_table
 from automc.latency_tables.micro import side_by_side
 from automc.recipes.deployed import deployed_outputs, feeds
 from automc.recipes.export import export_onnx

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from automc.compression import Quantized, Quantizer, compress, magnitudes, quantize
 from automc.costs import CostModel
+from automc.devices import Device
 from automc.graph import build_graph
-from automc.latency_tables import Device
 from automc.models import VGG16, CifarResNet
 from automc.recipes.deployed import deployed_outputs
 from automc.recipes.export import export_onnx, export_program

@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from automc.devices import Device
 from automc.errors import TableError
 from automc.latency_tables import (
-    Device,
     Entry,
     Estimate,
     LatencyTable,

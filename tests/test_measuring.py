@@ -15,18 +15,19 @@ from hypothesis import given, settings
 from onnx import TensorProto, helper
 from torch import nn
 
-from automc import latency_tables
+from automc import devices
+from automc.devices import LocalBench, time_models
 from automc.errors import RuntimeFailure, TableError
 from automc.graph import ModelGraph, build_graph
 from automc.graph.fusion import find_kernels
-from automc.latency_tables import LatencyTable, LocalBench, Signature, measure_table, time_models
+from automc.latency_tables import LatencyTable, Signature, measure_table
 from automc.latency_tables.kernels import signature_of
 from automc.latency_tables.micro import side_by_side
 from automc.models import CifarResNet
 from automc.search_spaces import SpaceConfig
 from tests.networks import Branches, Example, Mean, Residual, networks, priced, randomize
 
-RUNNER = Path(latency_tables.__file__).with_name("_runner.py")
+RUNNER = Path(devices.__file__).with_name("_runner.py")
 
 IMAGE: dict[str, tuple[int, ...]] = {"before": (1,), "after": (32, 32)}
 CONV: dict[str, tuple[int, ...]] = {"n": (1,), "hw": (32, 32), "k": (3, 3), "s": (1, 1), "p": (1, 1), "d": (1, 1)}

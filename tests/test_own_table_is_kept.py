@@ -2,8 +2,9 @@
 
 import pytest
 
+from automc.devices import Device, LocalBench
 from automc.errors import TableError
-from automc.latency_tables import Device, LocalBench, Signature, ensure_table, load_table, table_path
+from automc.latency_tables import Signature, ensure_table, load_table, table_path
 
 
 def linear(inputs: int) -> Signature:

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from automc.campaigns import SearchConfig, SearchResult, run_search
+from automc.devices import Device
 from automc.evaluation import Fidelity
-from automc.latency_tables import Device
 from automc.recipes import apply_recipe, export_onnx, load_recipe, verify
 from automc.recipes.deployed import deployed_outputs
 from automc.search_spaces import SpaceConfig

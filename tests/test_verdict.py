@@ -9,7 +9,7 @@ from torch import nn
 from automc.campaigns.result import Int8, Row, Tuned
 from automc.campaigns.verdict import int8_claims, verdict
 from automc.costs import Cost
-from automc.latency_tables import Timing
+from automc.devices import Timing
 from automc.tasks import Batch, Split, Task
 from tests.networks import device
 

@@ -11,9 +11,10 @@ from automc import files
 from automc.agents import AGENTS
 from automc.compression import Methods
 from automc.costs import Budget
+from automc.devices import Bench
 from automc.errors import AutoMCError, ConfigError, nearest
 from automc.evaluation import Fidelity
-from automc.latency_tables import Bench, open_target
+from automc.latency_tables import open_target
 from automc.search_spaces import SpaceConfig, load_preset
 from automc.tasks.training import Training
 

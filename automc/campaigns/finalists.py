@@ -11,8 +11,8 @@ from automc.campaigns.result import Evaluated
 from automc.campaigns.search import Search
 from automc.compression import Compressed
 from automc.costs import Cost, Projection
+from automc.devices import Timing, time_models
 from automc.errors import BudgetError, SearchError, lacking, one_line
-from automc.latency_tables import Timing, time_models
 from automc.recipes.deployed import feeds
 from automc.recipes.export import export_onnx
 from automc.search_spaces import Policy

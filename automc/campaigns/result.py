@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from automc.costs import Cost
-from automc.latency_tables import Device, Timing
+from automc.devices import Device, Timing
 
 
 class _Plain(BaseModel):

@@ -13,9 +13,10 @@ from automc import progress
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.result import TableInfo, Unit
 from automc.costs import CostModel, Projection, check_reachable
+from automc.devices import Bench, Device, LocalBench
 from automc.errors import ConfigError, TableError, users_code
 from automc.graph import ModelGraph, build_graph
-from automc.latency_tables import Bench, Device, LatencyTable, LocalBench, ensure_table, open_table, table_path
+from automc.latency_tables import LatencyTable, ensure_table, open_table, table_path
 from automc.recipes import weights_digest
 from automc.search_spaces import SearchSpace, build_space
 from automc.tasks import Inputs, Split, Task, example, load_task

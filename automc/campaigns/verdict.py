@@ -11,7 +11,7 @@ from automc.campaigns.result import Row, Tuned, failures
 from automc.campaigns.search import Search
 from automc.campaigns.table import prediction_error
 from automc.costs.units import format_cost
-from automc.latency_tables import Device
+from automc.devices import Device
 from automc.tasks import Task
 from automc.tasks.metrics import format_epochs, format_score, in_percent
 

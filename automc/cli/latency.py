@@ -33,7 +33,8 @@ def measure(
     from automc.campaigns import read_subject
     from automc.cli.inspect import load_subject
     from automc.costs import CostModel
-    from automc.latency_tables import LocalBench, ensure_table, measure_table, save_table, table_path
+    from automc.devices import LocalBench
+    from automc.latency_tables import ensure_table, measure_table, save_table, table_path
     from automc.search_spaces import build_space
 
     if out is not None:
@@ -118,8 +119,9 @@ def query(
 
 
 def _open(path: Path | None, threads: int, batch: int) -> tuple[Path, LatencyTable]:
+    from automc.devices import Device
     from automc.errors import TableError
-    from automc.latency_tables import Device, load_table, table_path
+    from automc.latency_tables import load_table, table_path
 
     if path is None:
         path = table_path(Device.local(threads, batch))

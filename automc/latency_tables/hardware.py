@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
-from automc.latency_tables.device import Device
+from automc.devices.device import Device
 from automc.latency_tables.signature import Signature
 
 How = Literal["measured", "interpolated", "regressed", "roofline", "model"]

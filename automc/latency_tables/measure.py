@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from automc.devices.bench import Bench
+from automc.devices.timing import time_models
 from automc.errors import RuntimeFailure
 from automc.latency_tables import micro
-from automc.latency_tables.bench import Bench
-from automc.latency_tables.child import Feeds
 from automc.latency_tables.signature import DEQUANTIZE, INT8, QUANTIZE, Signature
 from automc.latency_tables.table import Entry, LatencyTable, Overhead
 
@@ -28,29 +28,6 @@ _CHAINS = tuple(
     for width, size in ((16, 32), (32, 16), (64, 8))
 )
 _LENGTHS = (2, 12, 24)
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Wall-clock latency of a whole model; microseconds.
-
-    Attributes:
-        us: median over all passes.
-        low: first quartile.
-        high: third quartile.
-        ratio: median over passes of its median divided by the first model's in the same pass.
-        ratio_low: first quartile of these.
-        ratio_high: third quartile of these.
-        runs: how many runs in all.
-    """
-
-    us: float
-    low: float
-    high: float
-    ratio: float
-    ratio_low: float
-    ratio_high: float
-    runs: int
 
 
 def measure_entries(bench: Bench, signatures: Sequence[Signature]) -> dict[Signature, Entry]:
@@ -123,45 +100,6 @@ def measure_table(bench: Bench, signatures: Sequence[Signature]) -> LatencyTable
     """Measures a new table."""
     table = LatencyTable(device=bench.device, overhead=measure_overhead(bench), method=METHOD)
     return table.merged(measure_entries(bench, signatures))
-
-
-def time_models(
-    bench: Bench,
-    models: Sequence[Path],
-    inputs: Sequence[Feeds],
-    description: str = "Measuring models",
-    runs: int = 20,
-    passes: int = 15,
-) -> list[Timing]:
-    """Measures whole models, taking turns in every pass.
-
-    Args:
-        bench: where.
-        models: ONNX files; ratios are to the first.
-        inputs: for each model, arrays by input name.
-        description: what the progress bar says.
-        runs: timed inferences of each model in a pass.
-        passes: how often each model has its turn.
-    """
-    answer = bench.run("clock", description, passes, models, inputs, runs=runs, passes=passes)
-    times = np.array(answer)  # (models, passes, runs)
-    medians = np.median(times, axis=2)
-    ratios = medians / medians[0]
-    return [_timing(times[m].ravel(), ratios[m]) for m in range(len(models))]
-
-
-def _timing(times: np.ndarray, ratios: np.ndarray) -> Timing:
-    low, middle, high = np.percentile(times, [25, 50, 75])
-    ratio_low, ratio, ratio_high = np.percentile(ratios, [25, 50, 75])
-    return Timing(
-        us=round(float(middle), 2),
-        low=round(float(low), 2),
-        high=round(float(high), 2),
-        ratio=round(float(ratio), 4),
-        ratio_low=round(float(ratio_low), 4),
-        ratio_high=round(float(ratio_high), 4),
-        runs=times.size,
-    )
 
 
 def _entry(durations: Sequence[float], kernels: int) -> Entry:

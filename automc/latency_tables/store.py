@@ -9,9 +9,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from automc import files
+from automc.devices.bench import Bench
+from automc.devices.device import Device
 from automc.errors import TableError
-from automc.latency_tables.bench import Bench
-from automc.latency_tables.device import Device
 from automc.latency_tables.measure import measure_entries, measure_table
 from automc.latency_tables.signature import Signature
 from automc.latency_tables.table import Entry, LatencyTable, Overhead

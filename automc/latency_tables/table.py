@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from automc.devices.device import Device
 from automc.errors import TableError
-from automc.latency_tables.device import Device
 from automc.latency_tables.hardware import Estimate, Hardware, How
 from automc.latency_tables.signature import INT8, Signature
 from automc.latency_tables.validation import Validation

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from automc.devices.bench import Bench, LocalBench
 from automc.errors import ConfigError, nearest
-from automc.latency_tables.bench import Bench, LocalBench
 
 LOCAL = "local"
 

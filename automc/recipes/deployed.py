@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
+from automc.devices import Device
+from automc.devices.child import Feeds, run_child
 from automc.errors import RuntimeFailure
-from automc.latency_tables import Device
-from automc.latency_tables.child import Feeds, run_child
 from automc.tasks import Inputs, Split, Task, concatenate
 from automc.tasks.loops import finite_score
 

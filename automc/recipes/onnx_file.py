@@ -11,7 +11,7 @@ import onnx
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from automc.latency_tables.child import run_child
+from automc.devices.child import run_child
 from automc.recipes.onnx_forms import unify, weights_of
 
 _LAYERS = frozenset({"Conv", "Gemm", "MatMul"})

@@ -13,8 +13,8 @@ from torch import nn
 from automc import files
 from automc.compression.bits import check_bits
 from automc.costs import Budget
+from automc.devices import Device
 from automc.errors import ConfigError, RecipeError
-from automc.latency_tables import Device
 from automc.search_spaces import Policy
 from automc.search_spaces.policy import FLOAT_BITS, INT8_BITS
 

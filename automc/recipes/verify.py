@@ -11,9 +11,9 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from automc.costs import Budget
+from automc.devices import LocalBench, time_models
 from automc.errors import RuntimeFailure
 from automc.graph.probe import largest_difference
-from automc.latency_tables import LocalBench, time_models
 from automc.recipes.deployed import deployed_outputs, deployed_score, feeds
 from automc.recipes.export import FORMATS, export_onnx
 from automc.recipes.onnx_file import int8_layers

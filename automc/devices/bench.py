@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from automc.latency_tables.child import Feeds, run_child
-from automc.latency_tables.device import Device
+from automc.devices.child import Feeds, run_child
+from automc.devices.device import Device
 
 
 class Bench(ABC):
