@@ -33,7 +33,7 @@ if __name__ == "__main__":
         for int8 in (False, True)
         for width in WIDTHS
     }
-    entries = measure_entries(LocalBench(), list(cells.values()))
+    entries = measure_entries(LocalBench(), list(cells.values())).entries
     print("| channels |", " | ".join(f"{name}, {kind}" for name in LAYERS for kind in ("float32", "int8")), "|")
     print("|---" * (1 + 2 * len(LAYERS)) + "|")
     for width in WIDTHS:

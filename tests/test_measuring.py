@@ -60,7 +60,7 @@ SIGNATURES = [
     Signature.of("cat", (32, 64), axis=(1,), **IMAGE),
     Signature.of("slice", (64,), axis=(2,), window=(0, 31, 2), **IMAGE),
     Signature.of("pad", (64,), pads=(0, 0, 0, 0, 32, 32), **IMAGE),
-    Signature.of("permute", (64,), order=(0, 2, 1), before=(1, 256), after=()),
+    Signature.of("permute", (1, 256, 64), order=(0, 2, 1)),
     Signature.of("native_layer_norm", (64,), before=(1, 256), after=()),
 ]
 

@@ -5,8 +5,8 @@ Called as ``python _runner.py REQUEST.json``. The request names an action, a fol
 each finished step prints a line, for the parent's progress bar.
 """
 
+import base64
 import json
-import re
 import sys
 import time
 from pathlib import Path
@@ -14,10 +14,6 @@ from pathlib import Path
 sys.modules["automc"] = None  # what runs here must not need it
 
 import numpy as np  # noqa: E402 - only after automc is barred
-
-_OURS = re.compile(r"(fused )?k\d+\.")
-_BRANCH = re.compile(r"k\d+(?=\.op)")  # a fused node is called "fused k3.op"
-
 
 _pool = []  # the size of the pool that all sessions share, once it was made
 
@@ -58,68 +54,35 @@ def _load(path, threads, profile=None, optimized=None):
     return lambda feeds: session.run(None, feeds), session
 
 
-def profile(answer, models, threads, runs, warmup, passes, edges):
-    """Writes, for each model and branch ``k{i}.op``, the microseconds of each run and how many nodes took them.
+def profile(answer, models, threads, runs, warmup, passes, graphs):
+    """Writes, for each model, the microseconds that each of its nodes took, run by run, in each pass.
 
-    ``edges`` names, for each model, the branches that change precision: what the runtime put around their operator,
-    to change the layout too, belongs to them.
+    ``graphs`` names the models, by number, whose graph as the runtime rewrote it is wanted too, as base64.
     """
     generator = np.random.default_rng(0)
-    result = [{} for _ in models]
+    result = [{"passes": [], "graph": None} for _ in models]
     for _ in range(passes):
         for number, path in enumerate(models):
-            optimized = str(answer / "optimized.onnx")
-            run, session = _load(path, threads, profile=str(answer / "profile"), optimized=optimized)
-            inserted = _inserted(optimized, edges[number]) if edges[number] else {}
+            wanted = number in graphs and not result[number]["passes"]
+            optimized = answer / "optimized.onnx" if wanted else None
+            run, session = _load(path, threads, str(answer / "profile"), str(optimized) if wanted else None)
+            if wanted:
+                result[number]["graph"] = base64.b64encode(optimized.read_bytes()).decode()
             feeds = {
                 item.name: generator.standard_normal(item.shape).astype(np.float32) for item in session.get_inputs()
             }
             for _ in range(warmup + runs):
                 run(feeds)
             file = Path(session.end_profiling())
-            events = json.loads(file.read_text())
-            file.unlink()
             nodes = {}
-            for event in events:
+            for event in json.loads(file.read_text()):
                 name = event["name"]
                 if event["cat"] == "Node" and name.endswith("_kernel_time"):
                     nodes.setdefault(name.removesuffix("_kernel_time"), []).append(event["dur"])
-            branches = {}
-            for name, durations in nodes.items():
-                found = _BRANCH.search(name)
-                branch = found[0] if found else inserted.get(name)
-                if branch:
-                    branches.setdefault(branch, []).append(durations[warmup:])
-            for branch, parts in branches.items():
-                entry = result[number].setdefault(branch, {"us": [], "nodes": len(parts)})
-                entry["us"].extend(np.sum(parts, axis=0).tolist())
+            file.unlink()
+            result[number]["passes"].append({name: durations[warmup:] for name, durations in nodes.items()})
             print("step", flush=True)
     (answer / "answer.json").write_text(json.dumps(result))
-
-
-def _inserted(path, edges):
-    """Returns the branch of each node that the runtime put between the operator of one of these and its neighbours."""
-    import onnx
-
-    nodes = onnx.load(path, load_external_data=False).graph.node
-    made = {tensor: number for number, node in enumerate(nodes) for tensor in node.output}
-    near = [set() for _ in nodes]
-    for number, node in enumerate(nodes):
-        for tensor in node.input:
-            if tensor in made:
-                near[number].add(made[tensor])
-                near[made[tensor]].add(number)
-    found = {}
-    for number, node in enumerate(nodes):
-        branch = _BRANCH.search(node.name)
-        if branch and branch[0] in edges:
-            queue = [number]
-            while queue:
-                for other in near[queue.pop()]:
-                    if not _OURS.match(nodes[other].name) and nodes[other].name not in found:
-                        found[nodes[other].name] = branch[0]
-                        queue.append(other)
-    return found
 
 
 def clock(answer, models, threads, runs, passes, warmup=3):

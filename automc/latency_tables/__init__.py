@@ -1,14 +1,16 @@
 """How long a device takes for each operator: measured, stored, looked up."""
 
+from automc.latency_tables.build import extend_table, measure_table
 from automc.latency_tables.hardware import Estimate, Hardware
-from automc.latency_tables.measure import measure_table
+from automc.latency_tables.overhead import Correction, Overhead, Whole
 from automc.latency_tables.signature import Signature
 from automc.latency_tables.store import ensure_table, load_table, open_table, save_table, table_path
-from automc.latency_tables.table import Entry, LatencyTable, Overhead
+from automc.latency_tables.table import Entry, LatencyTable
 from automc.latency_tables.targets import open_target
 from automc.latency_tables.validation import Validation
 
 __all__ = [
+    "Correction",
     "Entry",
     "Estimate",
     "Hardware",
@@ -16,7 +18,9 @@ __all__ = [
     "Overhead",
     "Signature",
     "Validation",
+    "Whole",
     "ensure_table",
+    "extend_table",
     "load_table",
     "measure_table",
     "open_table",

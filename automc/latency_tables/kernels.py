@@ -57,7 +57,7 @@ def edge_signature(graph: ModelGraph, op: int, dims: np.ndarray, name: str) -> S
 def reshape_signature(graph: ModelGraph, op: int, dims: np.ndarray) -> Signature:
     """Returns the signature of a view that the runtime runs."""
     shape = _shapes_at(graph, op, dims)[-1]
-    return Signature.of("reshape", shape[-1:], before=(math.prod(shape[:-1]),), after=())
+    return Signature.of("reshape", (math.prod(shape[:-1]), shape[-1]))
 
 
 def changes_layout(op: Op) -> bool:
@@ -186,7 +186,7 @@ def _permute(name: str, op: Op, shapes: Shapes) -> Signature:
         a, b = op.attribute("dim0"), op.attribute("dim1")
         axes[a], axes[b] = axes[b], axes[a]
         order = tuple(axes)
-    return Signature.of("permute", (x[_channel(x)],), order=tuple(i % len(x) for i in order), **_around(x))
+    return Signature.of("permute", x, order=tuple(i % len(x) for i in order))
 
 
 def _slice(name: str, op: Op, shapes: Shapes) -> Signature:

@@ -7,11 +7,14 @@ after branch, so repeated runs interleave all measurements.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import base64
+import re
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import onnx
 
 from automc.errors import TableError
 from automc.latency_tables.micro_graph import (
@@ -46,6 +49,8 @@ _UNARY: dict[str, tuple[str, dict[str, Any]]] = {
 }
 _NO_IMAGES = frozenset({"permute", "attention", "matmul", "softmax", "select", "where", "index", *LOGICAL})
 _COMPOSED = frozenset({"hardtanh", "silu", "hardswish"})
+_OURS = re.compile(r"(fused )?k\d+\.")
+_BRANCH = re.compile(r"k\d+(?=\.op)")  # a fused node is called "fused k3.op"
 
 
 def chain(signature: Signature, length: int) -> bytes:
@@ -82,6 +87,40 @@ def side_by_side(signatures: Sequence[Signature]) -> bytes:
         # not all is fused that gives the network's output
         outputs.append(graph.node("Neg", [result], f"k{index}.end"))
     return graph.serialize(outputs)
+
+
+def branch_of(node: str) -> str | None:
+    """Returns the branch of a node that is part of its operator, by the node's name."""
+    found = _BRANCH.search(node)
+    return found[0] if found else None
+
+
+def owners(graph: str, branches: Collection[str]) -> dict[str, str]:
+    """Returns the branch of each node that the runtime put between the operator of one of these and its neighbours.
+
+    Args:
+        graph: the model as the runtime rewrote it, base64.
+        branches: those that change precision: a change of layout around their operator belongs to them.
+    """
+    nodes = onnx.load_from_string(base64.b64decode(graph)).graph.node
+    made = {tensor: number for number, node in enumerate(nodes) for tensor in node.output}
+    near: list[set[int]] = [set() for _ in nodes]
+    for number, node in enumerate(nodes):
+        for tensor in node.input:
+            if tensor in made:
+                near[number].add(made[tensor])
+                near[made[tensor]].add(number)
+    found: dict[str, str] = {}
+    for number, node in enumerate(nodes):
+        branch = branch_of(node.name)
+        if branch in branches and branch is not None:
+            queue = [number]
+            while queue:
+                for other in near[queue.pop()]:
+                    if not _OURS.match(nodes[other].name) and nodes[other].name not in found:
+                        found[nodes[other].name] = branch
+                        queue.append(other)
+    return found
 
 
 def _joins_convolutions(signature: Signature) -> bool:

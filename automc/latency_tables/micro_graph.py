@@ -77,6 +77,8 @@ def input_shapes(signature: Signature) -> list[tuple[int, ...]]:
         return [(*n, heads, queries, size), *[(*n, heads, keys, size)] * 2, *masks]
     if first == "embedding":
         return [signature.get("n")]
+    if first in {"permute", "reshape"}:
+        return [channels]
     if first == "native_group_norm":
         return [(*signature.get("n"), channels[0], *signature.get("hw"))]
     if first == "cat":

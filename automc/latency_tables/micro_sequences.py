@@ -77,7 +77,7 @@ def _group_norm(graph: MicroGraph, name: str, signature: Signature, sources: lis
 
 
 def _reshape(graph: MicroGraph, name: str, signature: Signature, sources: list[str]) -> str:
-    shape = np.array([1, *signature.get("before"), *signature.channels])
+    shape = np.array([1, *signature.channels])
     return graph.node("Reshape", [sources[0], graph.weight(f"{name}.to", values=shape)], name)
 
 

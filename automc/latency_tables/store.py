@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
@@ -12,9 +13,11 @@ from automc import files
 from automc.devices.bench import Bench
 from automc.devices.device import Device
 from automc.errors import TableError
-from automc.latency_tables.measure import measure_entries, measure_table
+from automc.latency_tables.build import extend_table
+from automc.latency_tables.measure import new_table
+from automc.latency_tables.overhead import Correction, Overhead, Whole
 from automc.latency_tables.signature import Signature
-from automc.latency_tables.table import Entry, LatencyTable, Overhead
+from automc.latency_tables.table import Entry, LatencyTable
 from automc.latency_tables.validation import Validation
 
 VERSION = 2
@@ -24,10 +27,22 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class _Correction(_Strict):
+    scale: FiniteFloat
+    us: FiniteFloat
+
+
 class _Overhead(_Strict):
     run: FiniteFloat
     kernel: FiniteFloat
     int8: FiniteFloat
+    kinds: dict[str, _Correction] = {}
+
+
+class _Whole(_Strict):
+    subject: str
+    us: FiniteFloat = Field(gt=0)
+    kinds: dict[str, tuple[FiniteFloat, int]]
 
 
 class _Entry(_Strict):
@@ -36,6 +51,7 @@ class _Entry(_Strict):
     high: FiniteFloat = Field(ge=0)
     runs: int = Field(ge=1)
     kernels: int = Field(default=1, ge=1)
+    drifted: bool = False
 
 
 class _File(_Strict):
@@ -43,6 +59,9 @@ class _File(_Strict):
     device: Device
     measured_at: str
     method: str
+    repeatability: FiniteFloat = Field(default=0.0, ge=0)
+    reference_us: FiniteFloat = Field(default=0.0, ge=0)
+    wholes: tuple[_Whole, ...] = ()
     validations: tuple[Validation, ...] = ()
     overhead_us: _Overhead
     operators: dict[str, _Entry]
@@ -62,11 +81,14 @@ def load_table(path: Path) -> LatencyTable:
         raise TableError(f"{path}: {error}") from None
     return LatencyTable(
         device=data.device,
-        overhead=Overhead(**data.overhead_us.model_dump()),
+        overhead=_overhead(data.overhead_us),
         entries=entries,
         measured_at=data.measured_at,
         method=data.method,
         validations=data.validations,
+        repeatability=data.repeatability,
+        reference_us=data.reference_us,
+        wholes=tuple(Whole(**whole.model_dump()) for whole in data.wholes),
     )
 
 
@@ -77,37 +99,55 @@ def save_table(table: LatencyTable, path: Path) -> None:
         "device": table.device.model_dump(mode="json"),
         "measured_at": table.measured_at,
         "method": table.method,
+        "repeatability": table.repeatability,
+        "reference_us": table.reference_us,
         "validations": [validation.model_dump(mode="json") for validation in table.validations],
         "overhead_us": asdict(table.overhead),
+        "wholes": [_plain(whole) for whole in table.wholes],
         "operators": {str(signature): _line(entry) for signature, entry in sorted(table.entries.items())},
     }
     files.write_text(path, files.dump_yaml(data))
 
 
-def ensure_table(bench: Bench, signatures: Sequence[Signature]) -> tuple[LatencyTable, bool]:
-    """Returns the user's own table of a device, with at least these operators, and whether it needed no measuring.
+def ensure_table(
+    bench: Bench,
+    signatures: Sequence[Signature],
+    candidates: Sequence[Signature] = (),
+    seconds: float | None = None,
+    path: Path | None = None,
+) -> tuple[LatencyTable, bool]:
+    """Returns a device's table with at least these operators, and whether it needed no measuring.
 
-    What it lacks is measured on it and added to its file.
+    What it lacks is measured on the device and added to its file, piece by piece: who stops it loses nothing.
+
+    Args:
+        bench: the device.
+        signatures: operators that it must answer for.
+        candidates: more of them, measured after these where predictions are least sure; see `extend_table`.
+        seconds: after which no further piece is begun.
+        path: the table's file; by default the user's own table of the device.
 
     Raises:
-        TableError: the table's file is damaged or belongs to another device; it is left as it is.
+        TableError: the table's file is damaged or belongs to another device; it is left as it is. Or an operator
+            cannot be measured.
     """
-    device, path = bench.device, table_path(bench.device)
+    own = path is None
+    path = path or table_path(bench.device)
     files.ensure_writable(path.parent)
     if path.exists():
         try:
-            table = open_table(path, device)
+            table = open_table(path, bench.device)
         except TableError as error:
-            raise TableError(f"{error}. It is AutoMC's own: delete it and it will be measured anew") from None
-        missing = [signature for signature in signatures if not table.covers(signature)]
-        if missing:
-            table = table.merged(measure_entries(bench, missing))
+            mend = ". It is AutoMC's own: delete it and it will be measured anew" if own else ""
+            raise TableError(f"{error}{mend}") from None
+        signatures = [signature for signature in signatures if not table.covers(signature)]
+        if not signatures and not candidates:
+            return table, True
     else:
-        missing = list(signatures)
-        table = measure_table(bench, missing)
-    if missing:
-        save_table(table, path)
-    return table, not missing
+        table = new_table(bench)
+    known = table.entries
+    table = extend_table(bench, table, signatures, candidates, seconds, lambda table: save_table(table, path))
+    return table, table.entries == known
 
 
 def open_table(path: Path, device: Device) -> LatencyTable:
@@ -123,6 +163,16 @@ def open_table(path: Path, device: Device) -> LatencyTable:
     return table
 
 
+def _overhead(data: _Overhead) -> Overhead:
+    kinds = {kind: Correction(**correction.model_dump()) for kind, correction in data.kinds.items()}
+    return Overhead(data.run, data.kernel, data.int8, kinds)
+
+
+def _plain(whole: Whole) -> dict[str, Any]:
+    return asdict(whole) | {"kinds": {kind: list(pair) for kind, pair in whole.kinds.items()}}
+
+
 def _line(entry: Entry) -> dict[str, float]:
     line: dict[str, float] = {"us": entry.us, "low": entry.low, "high": entry.high, "runs": entry.runs}
-    return line | ({"kernels": entry.kernels} if entry.kernels > 1 else {})
+    line |= {"kernels": entry.kernels} if entry.kernels > 1 else {}
+    return line | ({"drifted": True} if entry.drifted else {})

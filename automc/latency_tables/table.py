@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 
 import numpy as np
 
 from automc.devices.device import Device
 from automc.errors import TableError
-from automc.latency_tables.hardware import Estimate, Hardware, How
-from automc.latency_tables.signature import INT8, Signature
+from automc.latency_tables.hardware import Estimate, Hardware
+from automc.latency_tables.overhead import Overhead, Whole, kind_of
+from automc.latency_tables.predict import Kind
+from automc.latency_tables.signature import Signature
 from automc.latency_tables.validation import Validation
+
+_NINE_OF_TEN = 1.645  # standard deviations of a normal distribution on each side of the mean
+_OF_QUARTILES = _NINE_OF_TEN / 0.6745
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class Entry:
         high: third quartile.
         runs: how many runs.
         kernels: how many kernels the runtime makes of it; a change of precision may take a change of layout too.
+        drifted: whether the device's speed changed while it was measured, however often that was tried.
     """
 
     us: float
@@ -32,21 +39,7 @@ class Entry:
     high: float
     runs: int
     kernels: int = 1
-
-
-@dataclass(frozen=True)
-class Overhead:
-    """What a network costs beyond its operators, fitted on chains of one operator each; microseconds.
-
-    Attributes:
-        run: for each inference.
-        kernel: for each operator of it; below zero when the runtime's profile overstates operators.
-        int8: the same for each operator in int8.
-    """
-
-    run: float
-    kernel: float
-    int8: float = 0.0
+    drifted: bool = False
 
 
 @dataclass
@@ -56,10 +49,13 @@ class LatencyTable(Hardware):
     Attributes:
         device: what it was measured on, and is valid for.
         overhead: what a network costs beyond its operators.
-        entries: the measurements.
+        entries: the measurements; not to be changed once it was asked for any.
         measured_at: when the first of them was taken, ISO 8601, UTC.
         method: how, in one line.
+        wholes: networks that the overhead was fitted on.
+        reference_us: the usual latency of what is measured again and again, to notice drift; 0 where nothing was.
         validations: how far it was off for whole networks, newest last.
+        repeatability: RMS of the relative difference of one operator's latency, measured many times meanwhile.
     """
 
     device: Device
@@ -67,7 +63,10 @@ class LatencyTable(Hardware):
     entries: dict[Signature, Entry] = field(default_factory=dict)
     measured_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     method: str = ""
+    wholes: tuple[Whole, ...] = ()
+    reference_us: float = 0.0
     validations: tuple[Validation, ...] = ()
+    repeatability: float = 0.0
 
     @property
     def run_us(self) -> float:
@@ -75,73 +74,116 @@ class LatencyTable(Hardware):
         return self.overhead.run
 
     def lookup(self, signature: Signature) -> Estimate:
-        """Returns the latency of an operator.
+        """Returns the latency of an operator by itself.
 
-        An operator that was not measured is interpolated between measured widths and marked so.
+        Where it was not measured it is interpolated between measured widths, or else regressed on operators of its
+        kind; the answer says so.
 
         Raises:
-            TableError: it was not measured and lies outside of what was.
+            TableError: nothing of its kind and size was measured.
         """
-        entry = self._find(signature)
-        how: How = "measured" if signature in self.entries else "interpolated"
-        return Estimate(entry.us, entry.low, entry.high, how)
+        return self.lookup_many([signature])[0]
+
+    def lookup_many(self, signatures: Sequence[Signature]) -> list[Estimate]:
+        """Returns the latencies of operators like `lookup`, faster than one by one."""
+        found = self.estimates(signatures)
+        return [self._known(signature, estimate) for signature, estimate in zip(signatures, found, strict=True)]
+
+    def estimates(self, signatures: Sequence[Signature]) -> list[Estimate | None]:
+        """Returns the latencies of operators like `lookup`, None where it would raise."""
+        found: list[Estimate | None] = [self._measured.get(signature) for signature in signatures]
+        for number, estimate in self._predicted(signatures, [n for n, one in enumerate(found) if one is None]):
+            found[number] = estimate
+        return found
+
+    def distance(self, signature: Signature) -> float:
+        """Returns how far the nearest measured operator of its family is, in doublings of a width; 1 where none is."""
+        points = self._families.get((signature.family, len(signature.channels)))
+        if points is None:
+            return 1.0
+        return float(np.abs(np.log2(points / np.array(signature.channels))).max(axis=1).min())
 
     def cost(self, signature: Signature) -> float:
         """Returns what an operator adds to a network's latency, in microseconds; raises TableError like `lookup`."""
-        overhead = self.overhead.int8 if signature.op.startswith(INT8) else self.overhead.kernel
+        entry = self.entries.get(signature)
+        us, kernels = (entry.us, entry.kernels) if entry else (self.lookup(signature).us, self._kernels(signature))
+        overhead = self.overhead.of(signature)
         # an operator may be all overhead, never less than nothing
-        entry = self._find(signature)
-        return max(entry.us + entry.kernels * overhead, 0.0)
+        return max(overhead.scale * us + kernels * overhead.us, 0.0)
 
     def covers(self, signature: Signature) -> bool:
-        """Says whether `lookup` would answer."""
-        return signature in self.entries or self._interpolate(signature) is not None
+        """Says whether an operator was measured, or lies between widths that were."""
+        if signature in self.entries:
+            return True
+        kind = self._kinds.get(signature.op)
+        return kind is not None and not np.isnan(kind.interpolate([signature])[0])
+
+    def whole(self, subject: str, signatures: Sequence[Signature], us: float) -> Whole:
+        """Returns a network's measured latency in microseconds beside that of its operators; see `fitted`."""
+        kinds: dict[str, tuple[float, int]] = {}
+        for signature, estimate in zip(signatures, self.lookup_many(signatures), strict=True):
+            entry = self.entries.get(signature)
+            total, kernels = kinds.get(kind_of(signature), (0.0, 0))
+            more = entry.kernels if entry else self._kernels(signature)
+            kinds[kind_of(signature)] = (round(total + estimate.us, 3), kernels + more)
+        return Whole(subject, us, kinds)
+
+    def fitted(self, wholes: Sequence[Whole]) -> LatencyTable:
+        """Returns a table whose overhead fits these networks too; they replace earlier ones of the same subjects."""
+        subjects = {whole.subject for whole in wholes}
+        kept = (*(whole for whole in self.wholes if whole.subject not in subjects), *wholes)
+        return replace(self, overhead=self.overhead.fitted(kept), wholes=kept)
 
     def merged(self, entries: Mapping[Signature, Entry]) -> LatencyTable:
         """Returns a table that has these entries too."""
         return replace(self, entries={**self.entries, **entries})
 
-    def _find(self, signature: Signature) -> Entry:
-        entry = self.entries.get(signature) or self._interpolate(signature)
-        if entry is None:
+    @cached_property
+    def _measured(self) -> dict[Signature, Estimate]:
+        return {s: self._estimate(e) for s, e in self.entries.items()}
+
+    def _estimate(self, entry: Entry) -> Estimate:
+        half = max(_NINE_OF_TEN * self.repeatability * entry.us, _OF_QUARTILES * (entry.high - entry.low) / 2)
+        return Estimate(entry.us, round(max(entry.us - half, 0.0), 3), round(entry.us + half, 3), "measured")
+
+    @cached_property
+    def _kinds(self) -> dict[str, Kind]:
+        grouped: dict[str, dict[Signature, float]] = {}
+        for signature, entry in self.entries.items():
+            grouped.setdefault(signature.op, {})[signature] = entry.us
+        return {op: Kind(entries) for op, entries in grouped.items()}
+
+    @cached_property
+    def _families(self) -> dict[tuple[object, int], np.ndarray]:
+        return {key: family.points for kind in self._kinds.values() for key, family in kind.families.items()}
+
+    @cached_property
+    def _most_kernels(self) -> dict[str, int]:
+        most: dict[str, int] = {}
+        for signature, entry in self.entries.items():
+            most[signature.op] = max(most.get(signature.op, 1), entry.kernels)
+        return most
+
+    def _kernels(self, signature: Signature) -> int:
+        """Returns of how many kernels an operator that was not measured is likely to be."""
+        return self._most_kernels.get(signature.op, 1)
+
+    def _predicted(
+        self, signatures: Sequence[Signature], numbers: Sequence[int]
+    ) -> Iterator[tuple[int, Estimate | None]]:
+        """Yields what is known of operators that were not measured."""
+        by_op: dict[str, list[int]] = {}
+        for number in numbers:
+            by_op.setdefault(signatures[number].op, []).append(number)
+        for op, mine in by_op.items():
+            if op in self._kinds:
+                asked = [signatures[number] for number in mine]
+                yield from zip(mine, self._kinds[op].estimate(asked), strict=True)
+
+    def _known(self, signature: Signature, estimate: Estimate | None) -> Estimate:
+        if estimate is None:
             raise TableError(
                 f"the latency table of {self.device.name} has no entry for '{signature}' and none around it; "
                 "measure it with: automc latency measure"
             )
-        return entry
-
-    def _interpolate(self, signature: Signature) -> Entry | None:
-        """Interpolates linearly between the measured widths of the same operator; None outside of them."""
-        family = [(s.channels, e) for s, e in self.entries.items() if s.family == signature.family]
-        family = [(c, e) for c, e in family if len(c) == len(signature.channels)]
-        if len(family) < 2:
-            return None
-        points = np.array([channels for channels, _ in family], dtype=float)
-        values = np.array([(e.us, e.low, e.high) for _, e in family])
-        found = _piecewise_linear(points, values, np.array(signature.channels, dtype=float))
-        if found is None:
-            return None
-        us, low, high = (round(float(value), 3) for value in found)
-        return Entry(us, low, high, runs=0, kernels=max(entry.kernels for _, entry in family))
-
-
-def _piecewise_linear(points: np.ndarray, values: np.ndarray, target: np.ndarray) -> np.ndarray | None:
-    """Interpolates values (N, V) at points (N, D) for one target (D,); None outside of the points' hull."""
-    from scipy.interpolate import LinearNDInterpolator
-    from scipy.linalg import qr
-
-    # a width on which all points agree, or that follows from others as in one channel group, is no dimension
-    offsets = points - points[0]
-    rank = int(np.linalg.matrix_rank(offsets))
-    if np.linalg.matrix_rank(np.vstack([offsets, target - points[0]])) > rank:
-        return None
-    columns = np.sort(qr(offsets, mode="r", pivoting=True)[1][:rank])
-    points, target = points[:, columns], target[columns]
-    if rank == 1:
-        x = points[:, 0]
-        if not x.min() <= target[0] <= x.max():
-            return None
-        order = np.argsort(x)
-        return np.array([np.interp(target[0], x[order], values[order, v]) for v in range(values.shape[1])])
-    found = LinearNDInterpolator(points, values, rescale=True)(target)[0]
-    return None if np.isnan(found).any() else found
+        return estimate
