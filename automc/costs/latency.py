@@ -126,6 +126,15 @@ def _leaves(row: int, placement: Placement) -> np.ndarray:
     return placement.leaves[row]
 
 
+_COMBINATIONS = 1024
+
+
+def spread(options: Sequence[int], most: int) -> list[int]:
+    """Returns at most so many of the options, spread evenly, ends included."""
+    places = np.linspace(0, len(options) - 1, min(len(options), most)).round().astype(int)
+    return [options[place] for place in sorted(set(places.tolist()))]
+
+
 class _Part:
     """Something that a network may run: its latency under any choice on the axes that it depends on, looked up once."""
 
@@ -167,10 +176,11 @@ class _Part:
         return self._signature(dims)
 
     def signatures(self, grid: list[list[int]]) -> list[Signature]:
-        """Returns the signatures at all combinations of these options."""
+        """Returns the signatures at all combinations of these options, of fewer where these would be very many."""
         index = np.array(self._space.full)
         found = []
-        for combination in itertools.product(*(grid[axis] for axis in self._axes)):
+        each = max(2, int(_COMBINATIONS ** (1 / max(len(self._axes), 1)) + 1e-9))
+        for combination in itertools.product(*(spread(grid[axis], each) for axis in self._axes)):
             index[self._axes] = combination
             found.append(self.signature(index))
         return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from automc.costs.latency import LatencyModel, owner_of
+from automc.costs.latency import LatencyModel, owner_of, spread
 from automc.costs.macs import mac_terms
 from automc.costs.precision import Precisions
 from automc.graph import ModelGraph
@@ -132,8 +132,7 @@ class CostModel:
         Args:
             most: options taken of each axis, spread evenly, ends included; a table interpolates between them.
         """
-        grid = [sorted(set(np.linspace(0, size - 1, min(size, most)).round().astype(int))) for size in self.space.sizes]
-        return self._latency.all_signatures(grid)
+        return self._latency.all_signatures([spread(range(size), most) for size in self.space.sizes])
 
     def _terms(self, indices: np.ndarray, placement: Placement) -> np.ndarray:
         removed = np.zeros((len(indices), len(self._slopes)))
