@@ -86,11 +86,11 @@ def _least_sure(table: LatencyTable, candidates: Sequence[Signature]) -> list[Si
         half = (found.high - found.low) / 2
         sure = half <= max(_SURE_US, _SURE * found.us)
         scores.append(0.0 if sure else half * table.distance(signature))
-    piece: list[Signature] = []
+    ranked = [unknown[row] for row in np.argsort(-np.array(scores), kind="stable") if scores[row] > 0]
+    first: list[Signature] = []
     families: dict[object, int] = {}
-    for row in np.argsort(-np.array(scores), kind="stable"):
-        family = unknown[row].family
-        if scores[row] > 0 and families.get(family, 0) < _ALIKE and len(piece) < _PIECE:
-            families[family] = families.get(family, 0) + 1
-            piece.append(unknown[row])
-    return piece
+    for signature in ranked:
+        families[signature.family] = families.get(signature.family, 0) + 1
+        if families[signature.family] <= _ALIKE:
+            first.append(signature)
+    return first[:_PIECE]

@@ -5,7 +5,9 @@ a width that fills its blocks is faster than its neighbours, sometimes twice, an
 about the same. So widths that fill blocks and widths that do not are interpolated apart, each at the end of its block.
 How large blocks are is found for each kind of operator, by what predicts measured widths best from the others.
 
-An operator of a known kind with other sizes is regressed: its logarithm on those of its channels and sizes.
+An operator of a known kind with other sizes is regressed by a random forest, as nn-Meter does (Zhang et al., MobiSys
+2021): the logarithm of its latency on those of its channels and sizes. Of five regressions tried on MobileNetV2 it was
+off least for families left out (median 0 to 15%).
 
 Every answer has an interval. It is as wide as nine of ten errors were when measured operators were predicted without
 themselves.
@@ -198,15 +200,12 @@ class Kind:
 
     @cached_property
     def _regression(self):  # type: ignore[no-untyped-def]  # scikit-learn has no types
-        from sklearn.linear_model import RidgeCV
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+        from sklearn.ensemble import RandomForestRegressor
 
         if len(self.families) < _FAMILIES or len({len(_features(s)) for s in self._us}) > 1:
             return None
         x, y, _ = self._table
-        model = make_pipeline(StandardScaler(), PolynomialFeatures(2), RidgeCV(np.logspace(-3, 3, 13)))
-        return model.fit(x, y), x.min(axis=0), x.max(axis=0)
+        return RandomForestRegressor(random_state=0).fit(x, y), x.min(axis=0), x.max(axis=0)
 
     def _errors(self, block: int) -> np.ndarray:
         """Returns relative errors of measured operators, predicted from the others of their families."""
@@ -236,9 +235,10 @@ def _quantile(errors: np.ndarray) -> float:
 
 
 def _features(signature: Signature) -> np.ndarray:
-    """Returns logarithms of channels and of products of all else (F,)."""
+    """Returns logarithms of channels, of products of all else, and of all together (F,)."""
     sizes = [np.prod(values, dtype=float) for _, values in signature.rest]
-    return np.log1p(np.array([*signature.channels, *sizes], dtype=float))
+    logs = np.log1p(np.array([*signature.channels, *sizes], dtype=float))
+    return np.append(logs, logs.sum())
 
 
 def _blocks(points: Points, block: int) -> tuple[np.ndarray, np.ndarray]:
