@@ -13,6 +13,8 @@ from automc.cli.output import SUBJECT_HELP, JsonFlag, print_json, print_table
 if TYPE_CHECKING:
     from automc.latency_tables import LatencyTable
 
+_FEW, _MANY = 4, 32  # options taken of each width, measured first and where they are least sure
+
 app = typer.Typer(help="Measure how long this machine takes for each operator, and query it.", no_args_is_help=True)
 
 Threads = Annotated[int, typer.Option(help="Threads of one inference.", min=1)]
@@ -23,32 +25,30 @@ TablePath = Annotated[Path | None, typer.Option("--table", help="A table's file.
 @app.command()
 def measure(
     subject: Annotated[str, typer.Argument(help=SUBJECT_HELP)],
-    out: Annotated[Path | None, typer.Option(help="Write a new table here, instead of extending your own.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The table's file, begun or extended.  [default: your own]")] = None,
+    minutes: Annotated[float, typer.Option(help="Begin no further operators after it.", min=0)] = 2.0,
     threads: Threads = 1,
     batch: Batch = 1,
     as_json: JsonFlag = False,
 ) -> None:
-    """Measure all operators that compressing this network can produce."""
-    from automc import files
+    """Measure the operators that compressing this network can produce, first a few of each, then the least sure.
+
+    What is measured is kept every few seconds: stop it when you like, the same command goes on where it stopped.
+    """
     from automc.campaigns import read_subject
     from automc.cli.inspect import load_subject
     from automc.costs import CostModel
     from automc.devices import LocalBench
-    from automc.latency_tables import ensure_table, measure_table, save_table, table_path
+    from automc.latency_tables import ensure_table, table_path
     from automc.search_spaces import build_space
 
-    if out is not None:
-        files.ensure_writable(out.parent)
     read, config = load_subject(subject)
     if (threads, batch) != (read.device.threads, read.device.batch):
         read = read_subject(read.task, LocalBench(threads, batch))
     space = build_space(read.graph, config, read.device.channel_multiple, read.device.precisions)
-    signatures = CostModel(read.graph, space).all_signatures()
-    if out is not None:
-        table, path = measure_table(read.target, signatures), out
-        save_table(table, out)
-    else:
-        table, path = ensure_table(read.target, signatures)[0], table_path(read.device)
+    costs, path = CostModel(read.graph, space), out or table_path(read.device)
+    few, many = costs.all_signatures(_FEW), costs.all_signatures(_MANY)
+    table, _ = ensure_table(read.target, few, many, 60 * minutes, path)
     if as_json:
         print_json({"path": str(path), "operators": len(table.entries)})
     else:

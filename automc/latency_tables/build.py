@@ -17,7 +17,7 @@ from automc.latency_tables.table import LatencyTable
 
 _PIECE = 120  # operators measured between two times that the table is kept: some seconds
 _SURE, _SURE_US = 0.1, 0.5  # share of the latency, or microseconds, that an interval may reach to each side
-_ALIKE = 4  # operators of one family in a piece: the first of them tell much of the others
+_ALIKE = 4  # operators of one family that come before all others: the first of them tell much of the rest
 
 Keep = Callable[[LatencyTable], None]
 
@@ -87,10 +87,9 @@ def _least_sure(table: LatencyTable, candidates: Sequence[Signature]) -> list[Si
         sure = half <= max(_SURE_US, _SURE * found.us)
         scores.append(0.0 if sure else half * table.distance(signature))
     ranked = [unknown[row] for row in np.argsort(-np.array(scores), kind="stable") if scores[row] > 0]
-    first: list[Signature] = []
+    first, rest = [], []
     families: dict[object, int] = {}
     for signature in ranked:
         families[signature.family] = families.get(signature.family, 0) + 1
-        if families[signature.family] <= _ALIKE:
-            first.append(signature)
-    return first[:_PIECE]
+        (first if families[signature.family] <= _ALIKE else rest).append(signature)
+    return [*first, *rest][:_PIECE]

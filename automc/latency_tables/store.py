@@ -131,7 +131,7 @@ def ensure_table(
         TableError: the table's file is damaged or belongs to another device; it is left as it is. Or an operator
             cannot be measured.
     """
-    own = path is None
+    own = path is None or path == table_path(bench.device)
     path = path or table_path(bench.device)
     files.ensure_writable(path.parent)
     if path.exists():

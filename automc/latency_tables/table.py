@@ -157,16 +157,13 @@ class LatencyTable(Hardware):
     def _families(self) -> dict[tuple[object, int], np.ndarray]:
         return {key: family.points for kind in self._kinds.values() for key, family in kind.families.items()}
 
-    @cached_property
-    def _most_kernels(self) -> dict[str, int]:
-        most: dict[str, int] = {}
-        for signature, entry in self.entries.items():
-            most[signature.op] = max(most.get(signature.op, 1), entry.kernels)
-        return most
-
     def _kernels(self, signature: Signature) -> int:
-        """Returns of how many kernels an operator that was not measured is likely to be."""
-        return self._most_kernels.get(signature.op, 1)
+        """Returns of how many kernels an operator is: as many as the nearest of its family that was measured."""
+        points = self._families.get((signature.family, len(signature.channels)))
+        if points is None:
+            return 1
+        nearest = points[np.abs(points - np.array(signature.channels)).sum(axis=1).argmin()]
+        return self.entries[replace(signature, channels=tuple(nearest.tolist()))].kernels
 
     def _predicted(
         self, signatures: Sequence[Signature], numbers: Sequence[int]
