@@ -87,7 +87,8 @@ def _least_sure(table: LatencyTable, candidates: Sequence[Signature]) -> list[Si
         sure = half <= max(_SURE_US, _SURE * found.us)
         scores.append(0.0 if sure else half * table.distance(signature))
     ranked = [unknown[row] for row in np.argsort(-np.array(scores), kind="stable") if scores[row] > 0]
-    first, rest = [], []
+    first: list[Signature] = []
+    rest: list[Signature] = []
     families: dict[object, int] = {}
     for signature in ranked:
         families[signature.family] = families.get(signature.family, 0) + 1
