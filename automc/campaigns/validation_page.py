@@ -14,14 +14,14 @@ from automc.campaigns.report import Tile, plot_html, render_page
 from automc.campaigns.result import Unit
 from automc.campaigns.table import signed
 from automc.campaigns.validate import Point
-from automc.costs.units import format_cost, number, scale
+from automc.costs.units import format_cost, scale
 from automc.latency_tables import LatencyTable, Validation
 from automc.latency_tables.validation import sentence
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-_FLOAT, _FEWER = "#2f7de1", "#e0752b"
+_FLOAT, _HALF, _FEWER = "#2f7de1", "#a155b9", "#e0752b"
 _BAND = 0.1
 # What predictors of whole networks from their kernels reach on processors: 2.8 to 5.5% (nn-Meter, Zhang et al., 2021)
 _GOOD = 0.055
@@ -68,7 +68,7 @@ def predicted_figure(points: Sequence[Point], units: Sequence[Unit]) -> Figure:
     _markers(figure, points, units, measured, predicted)
     styled(figure, f"measured latency, {unit}", f"predicted latency, {unit}", 1, 560)
     axis = {"type": "log", "range": np.log10(ends).tolist(), "tickvals": (ticks := _ticks(*ends))}
-    axis["ticktext"] = [number(tick) for tick in ticks]
+    axis["ticktext"] = [f"{tick:g}" for tick in ticks]
     return figure.update_xaxes(**axis).update_yaxes(**axis)
 
 
@@ -82,7 +82,7 @@ def error_figure(points: Sequence[Point], units: Sequence[Unit]) -> Figure:
     styled(figure, f"measured latency, {unit}", "predicted over measured, minus one", 100, 340)
     ticks, most = _ticks(*ends), 1.15 * max(100 * _BAND, *map(abs, errors))
     figure.update_xaxes(
-        type="log", range=np.log10(ends).tolist(), tickvals=ticks, ticktext=[number(tick) for tick in ticks]
+        type="log", range=np.log10(ends).tolist(), tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks]
     )
     return figure.update_yaxes(range=[-most, most])
 
@@ -114,7 +114,7 @@ def _markers(
         "color": [100 * point.fewer_bits for point in points[1:]],
         "cmin": 0,
         "cmax": 100,
-        "colorscale": [[0, _FLOAT], [1, _FEWER]],
+        "colorscale": [[0, _FLOAT], [0.5, _HALF], [1, _FEWER]],
         "size": 9,
         "opacity": 0.85,
     }
@@ -152,7 +152,7 @@ def _ticks(low: float, high: float) -> list[float]:
 def _key(points: Sequence[Point]) -> list[Key]:
     keys = [Key("●", _FLOAT, "all layers in float")]
     if any(point.fewer_bits for point in points):
-        keys.append(Key("●", _FEWER, "all in fewer bits; between them by share of layers"))
+        keys += [Key("●", _HALF, "half of them in fewer bits"), Key("●", _FEWER, "all of them")]
     return [*keys, Key("◆", NEUTRAL, "original"), Key("▬", NEUTRAL, "±10%")]
 
 
