@@ -99,7 +99,7 @@ def test_a_small_space_gives_all_but_the_original() -> None:
 
 def test_figures_are_those_of_the_relative_errors(exported: Path) -> None:
     errors = np.array([0.04, -0.04, 0.08, 0.2])
-    bench = FakeBench(1 + errors)
+    bench = FakeBench((1 + errors).tolist())
     validation, points = validate(*read(bench), COUNT, SEED, "network", exported)
     assert [point.error for point in points] == pytest.approx([0, *errors], abs=1e-3)
     assert validation.rmspe == pytest.approx(np.sqrt(np.mean(errors**2)), abs=1e-3)
