@@ -244,13 +244,13 @@ def test_hover_says_what_a_policy_does(result: SearchResult) -> None:
         "layer1.1.conv1": {"channels": 8},
         "layer3.0.conv1": {"channels": 16},
     }
-    said = summary(result, policy)
+    said = summary(result.units, policy)
     assert said == ["drops layer1.1", "keeps 25% of a layer's channels on average", "layer3.0.conv1 16 of 64"]
     bits = {"weight_bits": 8, "activation_bits": 8}
     layers = sum(unit.int8 and unit.block != "layer1.1" for unit in with_int8(result).units)
     mixed = {**policy, "conv1": {"channels": 16, **bits}, "layer1.1.conv1": {"channels": 8, **bits}}
-    assert summary(with_int8(result), mixed)[-1] == f"1 of {layers} layers in int8"
-    assert summary(result, {"conv1": {"channels": 16}})[-1] == "keeps 100% of a layer's channels on average"
+    assert summary(with_int8(result).units, mixed)[-1] == f"1 of {layers} layers in int8"
+    assert summary(result.units, {"conv1": {"channels": 16}})[-1] == "keeps 100% of a layer's channels on average"
 
 
 @pytest.mark.parametrize("width", [80, 160])

@@ -73,6 +73,12 @@ def test_the_best_keeps_its_latency_budget_as_measured(found: tuple[SearchResult
     assert best.measured.low <= best.measured.us <= best.measured.high
 
 
+def test_how_far_to_trust_the_table_is_said(found: tuple[SearchResult, Path]) -> None:
+    said = "This table was never validated: automc latency validate."
+    assert said in found[0].claims
+    assert said in (found[1] / "report.html").read_text()
+
+
 def test_recipe_rebuilds_the_model_that_was_exported(found: tuple[SearchResult, Path]) -> None:
     _, out = found
     task = Blobs()

@@ -8,9 +8,12 @@ from automc.campaigns.result import SearchResult
 from automc.campaigns.search import output_folder
 from automc.campaigns.setup import Setup, Subject, read_subject, set_up
 from automc.campaigns.table import render_table
+from automc.campaigns.validate import Point, validate
+from automc.campaigns.validation_page import render_validation
 
 __all__ = [
     "FineTune",
+    "Point",
     "SearchConfig",
     "SearchResult",
     "Setup",
@@ -20,7 +23,9 @@ __all__ = [
     "read_subject",
     "render_html",
     "render_table",
+    "render_validation",
     "run_search",
     "set_up",
     "unfinished",
+    "validate",
 ]

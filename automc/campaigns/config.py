@@ -117,6 +117,11 @@ class SearchConfig(BaseModel):
         return _as_value_error(lambda: load_preset(value)) if isinstance(value, str) else value
 
     @property
+    def subject(self) -> str:
+        """What is compressed: the task and its arguments."""
+        return " ".join([self.task, *(f"{key}={value}" for key, value in self.task_args.items())])
+
+    @property
     def budgets(self) -> list[Budget]:
         """The budgets, parsed."""
         return [Budget.parse(text) for text in self.budget]

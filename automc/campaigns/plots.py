@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import accumulate, cycle
 from typing import TYPE_CHECKING, Any
 
-from automc.campaigns.result import Evaluated, Row, SearchResult
+from automc.campaigns.result import Evaluated, Row, SearchResult, Unit
 from automc.costs import Cost
 from automc.costs.units import format_cost, number, scale
 from automc.search_spaces import Choice
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 _COLOURS = ("#2f7de1", "#d9622b", "#8a56d6", "#1f9d8a", "#c2488f")
 _MUTED = ("#8792a2", "#b59a6d", "#7fa08a", "#a58aa3", "#9c8f86")
-_NEUTRAL, _LIMIT = "#808b99", "#d6455d"
+NEUTRAL, _LIMIT = "#808b99", "#d6455d"
 _BEST, _ORIGINAL = ("star", "★", "☆"), ("circle", "●", "○")
 _CONTROLS = (
     ("square", "■", "□"),
@@ -69,7 +70,7 @@ def front(result: SearchResult) -> Figure:
         y=[percent * item.value for item in best],
         name="front",
         mode="lines",
-        line={"color": _NEUTRAL, "width": 1.5, "shape": "hv"},
+        line={"color": NEUTRAL, "width": 1.5, "shape": "hv"},
         hoverinfo="skip",
     )
     colours, symbols = _row_colours(result), _symbols(result)
@@ -86,7 +87,7 @@ def front(result: SearchResult) -> Figure:
                 "symbol": symbols[row.name][0],
                 "size": 18 if row.name == "best" else 13,
                 "color": colours[row.name],
-                "line": {"color": _NEUTRAL, "width": 1.5},
+                "line": {"color": NEUTRAL, "width": 1.5},
             },
             error_x={"symmetric": False, "thickness": 1.5, "width": 4, **spread} if kind == "latency" else None,
             hovertemplate=f"<b>{escape(row.name)}</b>, {word}<br>{format_cost(kind, at)}<br>search "
@@ -110,7 +111,7 @@ def front(result: SearchResult) -> Figure:
             )
     original = result.row("original").search_score
     label = f"original {format_score(original, result.metric)}"
-    line = {"color": _NEUTRAL, "dash": "dot", "width": 1.5}
+    line = {"color": NEUTRAL, "dash": "dot", "width": 1.5}
     figure.add_hline(y=percent * original, line=line, annotation_text=label, annotation_position="top left")
     if limit is not None:
         label, line = f"budget {format_cost(kind, limit)}", {"color": _LIMIT, "dash": "dash", "width": 1.5}
@@ -119,7 +120,7 @@ def front(result: SearchResult) -> Figure:
     low, high = min(shown) / factor, max(shown) / factor
     margin = 0.06 * (high - low) or 0.05 * high
     title = f"predicted {'latency' if kind == 'latency' else 'MACs'}{f', {unit}' if unit else ''}"
-    _style(figure, title, f"search {result.metric}", percent, 460)
+    styled(figure, title, f"search {result.metric}", percent, 460)
     return figure.update_xaxes(range=[low - margin, high + margin])
 
 
@@ -155,7 +156,7 @@ def progress(result: SearchResult) -> Figure:
             line={"color": colour, "width": 2.5, "shape": "hv", "dash": "dash" if len(scores) == 1 else "solid"},
             hoverinfo="skip",
         )
-    _style(figure, "evaluations of the agent", f"best search {result.metric} so far", percent, 340)
+    styled(figure, "evaluations of the agent", f"best search {result.metric} so far", percent, 340)
     return figure.update_xaxes(range=[0.5, longest + 0.5])
 
 
@@ -164,7 +165,7 @@ def front_key(result: SearchResult) -> list[Key]:
     word = "measured" if front_kind(result) == "latency" else "as built"
     colours, symbols = _row_colours(result), _symbols(result)
     keys = [Key("●", colour, agent) for agent, colour in agent_colours(result).items()]
-    keys.append(Key("━", _NEUTRAL, "front"))
+    keys.append(Key("━", NEUTRAL, "front"))
     for row in result.rows[1:]:
         over = "" if row.keeps_budget else ", over the budget"
         keys.append(Key(symbols[row.name][1], colours[row.name], f"{row.name}, {word}{over}"))
@@ -200,11 +201,11 @@ def agent_colours(result: SearchResult) -> dict[str, str]:
     return {name: controls.get(name, _COLOURS[place % len(_COLOURS)]) for place, name in enumerate(agents)}
 
 
-def summary(result: SearchResult, policy: dict[str, dict[str, Any]]) -> list[str]:
+def summary(units: Sequence[Unit], policy: dict[str, dict[str, Any]]) -> list[str]:
     """Returns what a policy does, in a few short lines: blocks dropped, channels kept, deepest cuts, int8."""
     dropped = [unit for unit, choice in policy.items() if choice.get("keep") is False]
     shares: dict[str, tuple[int, int]] = {}
-    for unit in result.units:
+    for unit in units:
         kept = policy.get(unit.name, {}).get("channels")
         if kept is not None and unit.block not in dropped:
             shares[unit.name] = (kept, unit.full)
@@ -214,7 +215,7 @@ def summary(result: SearchResult, policy: dict[str, dict[str, Any]]) -> list[str
         lines.append(f"keeps {100 * mean:.0f}% of a layer's channels on average")
         deepest = sorted(shares.items(), key=lambda item: item[1][0] / item[1][1])[:3]
         lines += [f"{name} {kept} of {full}" for name, (kept, full) in deepest if kept < full]
-    layers = [unit.name for unit in result.units if unit.int8 and unit.block not in dropped]
+    layers = [unit.name for unit in units if unit.int8 and unit.block not in dropped]
     int8 = sum(Choice(**policy.get(name, {})).precision == "int8" for name in layers)
     if any("weight_bits" in choice for choice in policy.values()):
         lines.append(f"{int8} of {len(layers)} layers in int8")
@@ -229,7 +230,7 @@ def _hover(result: SearchResult, item: Evaluated) -> str:
     lines.append(f"{format_cost('macs', item.predicted.macs)} MACs, {number(item.seconds)} s")
     if item.extra:
         lines.append("added after the search, on a tighter budget")
-    return "<br>".join([*lines, *map(escape, summary(result, item.policy))])
+    return "<br>".join([*lines, *map(escape, summary(result.units, item.policy))])
 
 
 def _in_int8(row: Row) -> str:
@@ -250,11 +251,12 @@ def _symbols(result: SearchResult) -> dict[str, tuple[str, str, str]]:
 
 
 def _row_colours(result: SearchResult) -> dict[str, str]:
-    colours = {"original": _NEUTRAL, **agent_colours(result)}
-    return {row.name: colours.get(row.agent or "original", _NEUTRAL) for row in result.rows}
+    colours = {"original": NEUTRAL, **agent_colours(result)}
+    return {row.name: colours.get(row.agent or "original", NEUTRAL) for row in result.rows}
 
 
-def _style(figure: Figure, x: str, y: str, percent: int, height: int) -> Figure:
+def styled(figure: Figure, x: str, y: str, percent: int, height: int) -> Figure:
+    """Gives a figure the look of all, titles to its axes, and ticks in % where ``percent`` is 100."""
     axis = {"gridcolor": "rgba(128,139,153,0.22)", "zeroline": False, "automargin": True}
     figure.update_layout(
         template="none",
@@ -262,10 +264,10 @@ def _style(figure: Figure, x: str, y: str, percent: int, height: int) -> Figure:
         margin={"l": 10, "r": 36, "t": 12, "b": 10},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": _NEUTRAL},
+        font={"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": NEUTRAL},
         showlegend=False,  # the page has its own, which also fits a phone
         hoverlabel={"align": "left"},
-        modebar={"orientation": "v", "bgcolor": "rgba(0,0,0,0)", "color": _NEUTRAL, "activecolor": _COLOURS[0]},
+        modebar={"orientation": "v", "bgcolor": "rgba(0,0,0,0)", "color": NEUTRAL, "activecolor": _COLOURS[0]},
         dragmode=False,
     )
     figure.update_xaxes(**axis, title={"text": x, "standoff": 8})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from automc.campaigns import plots
@@ -81,12 +80,8 @@ class Prediction:
 
 def render_html(result: SearchResult) -> str:
     """Returns the report of a search as one HTML page, which loads nothing from anywhere."""
-    from jinja2 import Environment, StrictUndefined
-
-    template = resources.files("automc.campaigns").joinpath("report.html.j2").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["date"] = _date
-    return environment.from_string(template).render(
+    return render_page(
+        "report.html.j2",
         result=result,
         budget=_budget(result),
         limits=[f"predicted {metric} at most {format_cost(metric, limit)}" for metric, limit in result.limits.items()],
@@ -94,10 +89,10 @@ def render_html(result: SearchResult) -> str:
         columns=comparison(result),
         remarks={row.name: remark(result, row) for row in result.rows},
         tuned=[row.name for row in result.rows if row.tuned],
-        front=_html(plots.front(result), "front", first=True),
+        front=plot_html(plots.front(result), "front", first=True),
         front_key=plots.front_key(result),
         front_kind=plots.front_kind(result),
-        progress=_html(plots.progress(result), "progress"),
+        progress=plot_html(plots.progress(result), "progress"),
         progress_key=plots.progress_key(result),
         extras=sum(item.extra for item in result.scored),
         failed=len(result.evaluations) - len(result.scored),
@@ -107,6 +102,18 @@ def render_html(result: SearchResult) -> str:
         predictions=_predictions(result),
         duration=_duration(result.seconds),
     )
+
+
+def render_page(template: str, **values: Any) -> str:
+    """Returns one of the package's pages, filled with these values."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("automc.campaigns", "")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["date"] = _date
+    return environment.get_template(template).render(**values)
 
 
 def unit_lines(result: SearchResult) -> list[UnitLine]:
@@ -201,7 +208,8 @@ def _prediction(row: Row, widest: float) -> Prediction:
     )
 
 
-def _html(figure: Figure, name: str, first: bool = False) -> Any:
+def plot_html(figure: Figure, name: str, first: bool = False) -> Any:
+    """Returns a plot as part of a page; the page's first brings plotly.js along."""
     from markupsafe import Markup
 
     # the data of a search are its owner's: plotly's button that uploads a plot is left out

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from automc.costs import Cost
 from automc.devices import Device, Timing
+from automc.latency_tables import Validation
 
 
 class _Plain(BaseModel):
@@ -146,13 +147,14 @@ class Row(_Plain):
 
 
 class TableInfo(_Plain):
-    """The latency table that was used; ``operators`` that it has, and where it lies."""
+    """The latency table that was used; ``operators`` that it has, where it lies, and how far it was off elsewhere."""
 
     path: str
     measured_at: str
     method: str
     operators: int
     reused: bool
+    validations: list[Validation] = Field(default_factory=list)
 
 
 class SearchResult(_Plain):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,8 @@ from automc.costs import CostModel, Projection, check_reachable
 from automc.devices import Bench, Device, LocalBench
 from automc.errors import ConfigError, TableError, users_code
 from automc.graph import ModelGraph, build_graph
-from automc.latency_tables import LatencyTable, ensure_table, open_table, table_path
+from automc.latency_tables import LatencyTable, Signature, ensure_table, open_table, table_path
+from automc.latency_tables.validation import trust
 from automc.recipes import weights_digest
 from automc.search_spaces import SearchSpace, build_space
 from automc.tasks import Inputs, Split, Task, example, load_task
@@ -173,21 +175,39 @@ def _refuse_latency_in_simulation(config: SearchConfig) -> None:
 
 def _table(config: SearchConfig, folder: Path, subject: Subject, space: SearchSpace) -> tuple[LatencyTable, TableInfo]:
     signatures = CostModel(subject.graph, space).all_signatures()
-    if config.latency_table is None:
-        path = table_path(subject.device)
-        table, reused = ensure_table(subject.target, signatures)
-    else:
-        path = folder / config.latency_table
-        if not path.is_file():
-            raise ConfigError(f"latency_table: no file {path}")
-        table, reused = open_table(path, subject.device), True
-        for signature in signatures:
-            table.lookup(signature)
+    named = config.latency_table and folder / config.latency_table
+    if named and not named.is_file():
+        raise ConfigError(f"latency_table: no file {named}")
+    table, path, reused = table_for(subject, signatures, named)
+    progress.say(f"Latency: {trust(table.validations, config.subject)}")
     info = TableInfo(
         path=str(path),
         measured_at=table.measured_at,
         method=table.method,
         operators=len(table.entries),
         reused=reused,
+        validations=list(table.validations),
     )
     return table, info
+
+
+def table_for(
+    subject: Subject, signatures: Sequence[Signature], named: Path | None = None
+) -> tuple[LatencyTable, Path, bool]:
+    """Returns a table with these operators, where it lies, and whether nothing had to be measured for it.
+
+    Args:
+        subject: whose device it is for.
+        signatures: what it must have.
+        named: a table to use as it is; by default the user's own, in which what it lacks is measured.
+
+    Raises:
+        TableError: the table is damaged or another device's, or the named one lacks an operator.
+    """
+    if named is None:
+        table, reused = ensure_table(subject.target, signatures)
+        return table, table_path(subject.device), reused
+    table = open_table(named, subject.device)
+    for signature in signatures:
+        table.lookup(signature)
+    return table, named, True

@@ -12,6 +12,7 @@ from automc.campaigns.search import Search
 from automc.campaigns.table import prediction_error
 from automc.costs.units import format_cost
 from automc.devices import Device
+from automc.latency_tables.validation import sentence, trust
 from automc.tasks import Task
 from automc.tasks.metrics import format_epochs, format_score, in_percent
 
@@ -109,6 +110,7 @@ def claims(search: Search, rows: list[Row]) -> list[str]:
             "Predicted latency is a sum over the table's operators; for the networks above it is off by "
             f"{100 * min(errors):.1f} to {100 * max(errors):.1f}%. All other policies' latencies are predictions only."
         )
+        lines.append(sentence(trust(search.setup.table.validations, config.subject)))
     extra = sum(done.extra for done in search.evaluations)
     spent = Counter(done.agent for done in search.evaluations if not done.extra)
     lines.append(

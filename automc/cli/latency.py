@@ -64,6 +64,8 @@ def show(
     as_json: JsonFlag = False,
 ) -> None:
     """Show a table: what it was measured on, and its operators."""
+    from automc.latency_tables.validation import trust
+
     path, found = _open(table, threads, batch)
     entries = {str(s): e for s, e in sorted(found.entries.items()) if contains in str(s)}
     overhead = asdict(found.overhead)
@@ -74,6 +76,7 @@ def show(
                 "device": found.device.model_dump(mode="json"),
                 "measured_at": found.measured_at,
                 "overhead_us": overhead,
+                "validations": [validation.model_dump(mode="json") for validation in found.validations],
                 "operators": {line: {"us": e.us, "low": e.low, "high": e.high} for line, e in entries.items()},
             }
         )
@@ -84,6 +87,7 @@ def show(
         f"measured {found.measured_at}; overhead {overhead['run']} us a run, {overhead['kernel']} us a kernel, "
         f"{overhead['int8']} us a kernel in int8"
     )
+    typer.echo(trust(found.validations))
     print_table(
         f"{len(entries)} of {len(found.entries)} operators",
         ["operator", "us", "quartiles"],

@@ -24,6 +24,7 @@ class Timing:
         ratio_low: first quartile of these.
         ratio_high: third quartile of these.
         runs: how many runs in all.
+        medians: of each pass, in their order.
     """
 
     us: float
@@ -33,6 +34,7 @@ class Timing:
     ratio_low: float
     ratio_high: float
     runs: int
+    medians: tuple[float, ...] = ()
 
 
 def time_models(
@@ -57,10 +59,10 @@ def time_models(
     times = np.array(answer)  # (models, passes, runs)
     medians = np.median(times, axis=2)
     ratios = medians / medians[0]
-    return [_timing(times[m].ravel(), ratios[m]) for m in range(len(models))]
+    return [_timing(times[m].ravel(), ratios[m], medians[m]) for m in range(len(models))]
 
 
-def _timing(times: np.ndarray, ratios: np.ndarray) -> Timing:
+def _timing(times: np.ndarray, ratios: np.ndarray, medians: np.ndarray) -> Timing:
     low, middle, high = np.percentile(times, [25, 50, 75])
     ratio_low, ratio, ratio_high = np.percentile(ratios, [25, 50, 75])
     return Timing(
@@ -71,4 +73,5 @@ def _timing(times: np.ndarray, ratios: np.ndarray) -> Timing:
         ratio_low=round(float(ratio_low), 4),
         ratio_high=round(float(ratio_high), 4),
         runs=times.size,
+        medians=tuple(round(float(median), 2) for median in medians),
     )

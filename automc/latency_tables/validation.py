@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 
@@ -21,6 +23,7 @@ class Validation(BaseModel):
         spearman: rank correlation of predicted and measured latency.
         bias: mean relative error; above zero where predictions are too high.
         repeatability: RMS of what the measurement itself, done again, differs by.
+        passed_by: how many more could not be exported.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,3 +40,22 @@ class Validation(BaseModel):
     spearman: FiniteFloat
     bias: FiniteFloat
     repeatability: FiniteFloat
+    passed_by: int = Field(default=0, ge=0)
+
+    def __str__(self) -> str:
+        return (
+            f"this table predicted {self.policies} random policies of {self.subject} ({self.space}) to "
+            f"{100 * self.rmspe:.1f}% RMSPE, {100 * self.within10:.0f}% within ±10%"
+        )
+
+
+def sentence(words: str) -> str:
+    """Returns words with a capital and a full stop."""
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def trust(validations: Sequence[Validation], subject: str | None = None) -> str:
+    """Says how far a table can be trusted: by its newest validation on a subject, else its newest, else not at all."""
+    of_it = [validation for validation in validations if validation.subject == subject]
+    newest = (of_it or validations)[-1:]
+    return str(newest[0]) if newest else "this table was never validated: automc latency validate"

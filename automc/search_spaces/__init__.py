@@ -2,8 +2,10 @@
 
 from automc.search_spaces.config import SpaceConfig, load_preset, presets
 from automc.search_spaces.policy import Choice, Policy
+from automc.search_spaces.sampling import spread
 from automc.search_spaces.space import Axis, SearchSpace, build_space
 
 __all__ = [
-    "Axis", "Choice", "Policy", "SearchSpace", "SpaceConfig", "build_space", "load_preset", "presets"
+    "Axis", "Choice", "Policy", "SearchSpace", "SpaceConfig", "build_space", "load_preset", "presets",
+    "spread",
 ]  # fmt: skip
