@@ -322,3 +322,26 @@ def test_what_runs_a_model_cannot_import_this_package() -> None:
 
     assert status("pass") == 0
     assert status("runpy.run_path(sys.argv[1])") == 1
+
+
+@pytest.mark.parametrize("int8", [False, True])
+@pytest.mark.parametrize("shape", [(1, 16, 8, 8), (1, 5, 32)])
+def test_a_concatenation_along_another_axis_than_the_channels_is_built(shape: tuple[int, ...], int8: bool) -> None:
+    class Along(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList(
+                nn.Conv2d(16, 16, 1) if len(shape) == 4 else nn.Linear(32, 32) for _ in range(2)
+            )
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.cat([layer(x) for layer in self.layers], dim=len(shape) - 2)
+
+    graph = build_graph(Along().eval(), torch.randn(shape))
+    (cat,) = [index for index, op in enumerate(graph.ops) if op.kind == "cat"]
+    signature = signature_of(graph, [cat], graph.dims, int8=int8)
+    width = shape[1] if len(shape) == 4 else shape[2]
+    assert signature.channels == (shape[-2], shape[-2], width)
+    session = onnxruntime.InferenceSession(side_by_side([signature]), providers=["CPUExecutionProvider"])
+    (joined,) = session.run(None, {i.name: np.zeros(i.shape, np.float32) for i in session.get_inputs()})
+    assert joined.shape == (shape[0], 8 if int8 else 16, 16, 8) if len(shape) == 4 else joined.shape[-1] in (8, 32)

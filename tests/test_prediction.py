@@ -113,7 +113,7 @@ def networks(
 
 def test_what_whole_networks_take_corrects_what_their_operators_add_up_to() -> None:
     measured, made = networks(44, scale=1.08, each=-0.4, noise=0.002)
-    fitted = measured.fitted([measured.whole("some", layers, us) for layers, us in made[:24]])
+    fitted = measured.fitted([measured.whole("some", "", layers, us) for layers, us in made[:24]])
 
     def error(table: LatencyTable) -> float:
         sums = [table.run_us + sum(map(table.cost, layers)) for layers, _ in made[24:]]
@@ -126,7 +126,7 @@ def test_what_whole_networks_take_corrects_what_their_operators_add_up_to() -> N
 
 def test_corrections_stay_near_what_chains_say_where_networks_say_little() -> None:
     measured, made = networks(1, scale=1.0, each=0.3)
-    corrections = measured.fitted([measured.whole("some", *made[0])]).overhead.kinds
+    corrections = measured.fitted([measured.whole("some", "", *made[0])]).overhead.kinds
     assert set(corrections) == {"conv", "dwconv"}
     for correction in corrections.values():
         assert abs(correction.scale - 1) < 0.02
@@ -135,13 +135,13 @@ def test_corrections_stay_near_what_chains_say_where_networks_say_little() -> No
 
 def test_networks_of_another_subject_are_kept_and_those_of_the_same_replaced() -> None:
     measured, made = networks(4, scale=1.0, each=0.0)
-    a, b, c, d = (measured.whole(subject, *one) for subject, one in zip("aabb", made, strict=True))
+    a, b, c, d = (measured.whole(subject, "", *one) for subject, one in zip("aabb", made, strict=True))
     assert measured.fitted([a, b]).fitted([c]).fitted([d]).wholes == (a, b, d)
 
 
 def test_corrections_and_networks_are_kept_in_the_file(tmp_path) -> None:
     measured, made = networks(6, scale=1.1, each=0.2)
-    table = measured.fitted([measured.whole("some", *one) for one in made])
+    table = measured.fitted([measured.whole("some", "", *one) for one in made])
     save_table(table, tmp_path / "table.yaml")
     assert load_table(tmp_path / "table.yaml") == table
     assert isinstance(table.overhead.kinds["conv"], Correction)

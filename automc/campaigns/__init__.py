@@ -1,5 +1,6 @@
 """Searches from their configuration to their report."""
 
+from automc.campaigns.calibrate import calibrate
 from automc.campaigns.config import FineTune, SearchConfig, load_config
 from automc.campaigns.finish import run_search
 from automc.campaigns.journal import unfinished
@@ -18,6 +19,7 @@ __all__ = [
     "SearchResult",
     "Setup",
     "Subject",
+    "calibrate",
     "load_config",
     "output_folder",
     "read_subject",

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import tempfile
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from automc import progress
+from automc.campaigns.networks import LEAST, fingerprint, measure_networks
 from automc.campaigns.setup import Subject
-from automc.compression import Calibration, Compressor, Methods
-from automc.compression.calibration import calibration_examples
 from automc.costs import CostModel
-from automc.devices import Timing, time_models
-from automc.errors import ConfigError, RuntimeFailure, lacking, one_line, users_code
+from automc.devices import Timing
+from automc.errors import ConfigError
 from automc.latency_tables import LatencyTable, Validation, load_table, save_table
-from automc.recipes import export_onnx
-from automc.recipes.deployed import feeds
 from automc.search_spaces import Choice, Policy, SearchSpace, spread
-
-LEAST = 3
-"""Policies below which no figure says anything."""
-_EXAMPLES = 16  # ranges of activations and statistics of BatchNorm follow them; latency does not
-_METHODS = Methods(selection="magnitude", recovery=("batchnorm",))  # quick, and what a network computes stays in range
 
 
 @dataclass(frozen=True)
@@ -91,28 +77,20 @@ def validate(
         RuntimeFailure: too few policies could be exported, or a network could not be measured.
         TaskError: the task's data cannot be loaded.
     """
-    indices = spread(space, np.random.default_rng(seed), policies)
+    fitted = {whole.policy for whole in table.wholes}
+    drawn = spread(space, np.random.default_rng(seed), policies + len(fitted))
+    indices = [index for index in drawn if fingerprint(space.decode(index)) not in fitted][:policies]
     if len(indices) < LEAST:
-        raise ConfigError(f"{name or 'the network'}: its search space has {len(indices)} policies, {LEAST} are needed")
-    indices = np.concatenate([space.full[None], indices])
-    predicted = CostModel(subject.graph, space, table).prices(indices)["latency"]
-    with tempfile.TemporaryDirectory(prefix="automc-") if folder is None else nullcontext(folder) as place:
-        files = _export(subject, [space.decode(index) for index in indices], Path(place))
-        done = [number for number, file in enumerate(files) if file is not None]
-        if len(done) <= LEAST or files[0] is None:
-            failed = "the original" if files[0] is None else f"{len(files) - len(done)} of {len(files) - 1} policies"
-            raise RuntimeFailure(f"{name or 'the network'}: {failed} cannot be exported, see above")
-        models = [file for file in files if file is not None]
-        description = f"Measuring {len(models)} networks"
-        inputs = [feeds(subject.inputs)] * len(models)
-        timings = time_models(subject.target, models, inputs, description, runs=runs, passes=passes)
+        raise ConfigError(
+            f"{name or 'the network'}: its search space has {len(indices)} policies that nothing was fitted on, "
+            f"{LEAST} are needed"
+        )
+    every = np.stack([space.full, *indices])
+    predicted = CostModel(subject.graph, space, table).prices(every)["latency"]
+    measured = measure_networks(subject, space, every, name, folder, runs, passes)
     points = [
-        Point(space.decode(indices[number]), float(predicted[number]), timing, _fewer_bits(space, indices[number]))
-        for number, timing in zip(done, timings, strict=True)
+        Point(one.policy, float(predicted[one.row]), one.timing, _fewer_bits(space, every[one.row])) for one in measured
     ]
-    for point in points:
-        if not (np.isfinite(point.measured.us) and point.measured.us > 0):
-            raise RuntimeFailure(f"a network was measured to take {point.measured.us} us: {point.policy.to_dict()}")
     found = _figures(points[1:])
     validation = Validation(
         subject=name,
@@ -120,7 +98,7 @@ def validate(
         policies=len(points) - 1,
         seed=seed,
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        passed_by=len(files) - len(done),
+        passed_by=len(every) - len(measured),
         **found,
     )
     return validation, points
@@ -166,35 +144,6 @@ def _figures(points: Sequence[Point]) -> dict[str, float]:
         "repeatability": repeatability(np.array([point.measured.medians for point in points])),
     }
     return {key: round(float(value), 5) for key, value in found.items()}
-
-
-def _export(subject: Subject, policies: Sequence[Policy], folder: Path) -> list[Path | None]:
-    """Returns the file of each policy's network, exported unless the folder has it; None where that is impossible."""
-    found: list[Path | None] = [folder / _file_name(subject, policy) for policy in policies]
-    missing = [number for number, file in enumerate(found) if file is not None and not file.exists()]
-    if not missing:
-        return found
-    with users_code("the task's data cannot be loaded"):
-        inputs, targets = calibration_examples(subject.task, _EXAMPLES)
-    calibration = Calibration(inputs, targets, subject.task.loss)
-    compressor = Compressor(subject.model, subject.graph, calibration, _METHODS)
-    for number in progress.track(missing, f"Exporting {len(missing)} networks"):
-        file = found[number]
-        assert file is not None
-        try:
-            export_onnx(compressor.build(policies[number]).model, subject.inputs, file)
-        except Exception as error:
-            if lacking(error):
-                raise
-            progress.say(f"A policy cannot be exported and is passed by: {one_line(error).removeprefix(f'{file}: ')}")
-            found[number] = None
-    return found
-
-
-def _file_name(subject: Subject, policy: Policy) -> str:
-    """Returns a name that other weights, inputs, another policy or version of the exporter would not have."""
-    parts = [subject.digest, list(subject.graph.input_shape), policy.to_dict(), torch.__version__]
-    return f"{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]}.onnx"
 
 
 def _fewer_bits(space: SearchSpace, index: np.ndarray) -> float:

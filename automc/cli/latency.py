@@ -27,6 +27,9 @@ def measure(
     subject: Annotated[str, typer.Argument(help=SUBJECT_HELP)],
     out: Annotated[Path | None, typer.Option(help="The table's file, begun or extended.  [default: your own]")] = None,
     minutes: Annotated[float, typer.Option(help="Begin no further operators after it.", min=0)] = 2.0,
+    networks: Annotated[
+        int, typer.Option(help="Random policies that are measured whole, to correct what operators add up to.", min=0)
+    ] = 24,
     threads: Threads = 1,
     batch: Batch = 1,
     as_json: JsonFlag = False,
@@ -35,11 +38,11 @@ def measure(
 
     What is measured is kept every few seconds: stop it when you like, the same command goes on where it stopped.
     """
-    from automc.campaigns import read_subject
+    from automc.campaigns import calibrate, read_subject
     from automc.cli.inspect import load_subject
     from automc.costs import CostModel
     from automc.devices import LocalBench
-    from automc.latency_tables import ensure_table, table_path
+    from automc.latency_tables import ensure_table, save_table, table_path
     from automc.search_spaces import build_space
 
     read, config = load_subject(subject)
@@ -48,7 +51,12 @@ def measure(
     space = build_space(read.graph, config, read.device.channel_multiple, read.device.precisions)
     costs, path = CostModel(read.graph, space), out or table_path(read.device)
     few, many = costs.all_signatures(_FEW), costs.all_signatures(_MANY)
-    table, _ = ensure_table(read.target, few, many, 60 * minutes, path)
+    table, reused = ensure_table(read.target, few, many, 60 * minutes, path)
+    known = sum(whole.subject == subject for whole in table.wholes)
+    whole = all(map(table.covers, few))  # not where time was over before
+    if networks and whole and not (reused and known >= networks):
+        table = calibrate(read, space, table, networks, name=subject)
+        save_table(table, path)
     if as_json:
         print_json({"path": str(path), "operators": len(table.entries)})
     else:

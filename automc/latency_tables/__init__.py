@@ -2,6 +2,7 @@
 
 from automc.latency_tables.build import extend_table, measure_table
 from automc.latency_tables.hardware import Estimate, Hardware
+from automc.latency_tables.measure import new_table
 from automc.latency_tables.overhead import Correction, Overhead, Whole
 from automc.latency_tables.signature import Signature
 from automc.latency_tables.store import ensure_table, load_table, open_table, save_table, table_path
@@ -23,6 +24,7 @@ __all__ = [
     "extend_table",
     "load_table",
     "measure_table",
+    "new_table",
     "open_table",
     "open_target",
     "save_table",

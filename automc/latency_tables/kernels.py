@@ -175,7 +175,16 @@ def _cat(name: str, op: Op, shapes: Shapes) -> Signature:
     first = shapes[0]
     axis = op.attribute("dim", 0) % len(first)
     parts = tuple(shape[axis] for shape in shapes[:-1])
-    return Signature.of("cat", parts, axis=(axis,), before=first[:axis], after=first[axis + 1 :])
+    if axis == _channel(first):
+        return Signature.of("cat", parts, axis=(axis,), before=first[:axis], after=first[axis + 1 :])
+    # along another axis than the channels' these are one more width, the last
+    before, after = _without(first[:axis], _channel(first)), _without(first[axis + 1 :], _channel(first) - axis - 1)
+    widths = (*parts, first[_channel(first)])
+    return Signature.of("cat", widths, axis=(axis,), channel=(_channel(first),), before=before, after=after)
+
+
+def _without(shape: tuple[int, ...], at: int) -> tuple[int, ...]:
+    return tuple(size for place, size in enumerate(shape) if place != at)
 
 
 def _permute(name: str, op: Op, shapes: Shapes) -> Signature:

@@ -82,12 +82,24 @@ def input_shapes(signature: Signature) -> list[tuple[int, ...]]:
     if first == "native_group_norm":
         return [(*signature.get("n"), channels[0], *signature.get("hw"))]
     if first == "cat":
-        return [(*signature.get("before"), part, *signature.get("after")) for part in channels]
+        before, after, (axis,) = (signature.get(name) for name in ("before", "after", "axis"))
+        channel = dict(signature.rest).get("channel")
+        if channel is None:
+            return [(*before, part, *after) for part in channels]
+        *parts, width = channels
+        sizes = [*before, *after]
+        return [_inserted(sizes, {axis: part, channel[0]: width}) for part in parts]
     shape = (*signature.get("before"), channels[0], *signature.get("after"))
     if first in BINARY or first in LOGICAL:
         repeated = dict(signature.rest).get("by", (1,) * len(shape))
         return [shape, tuple(size if same else 1 for size, same in zip(shape, repeated, strict=True))]
     return [shape]
+
+
+def _inserted(sizes: Sequence[int], at: dict[int, int]) -> tuple[int, ...]:
+    """Returns a shape with these sizes at these places, and the others in order at the others."""
+    rest = iter(sizes)
+    return tuple(at[place] if place in at else next(rest) for place in range(len(sizes) + len(at)))
 
 
 def _conv_output(signature: Signature) -> tuple[int, ...]:

@@ -57,8 +57,8 @@ def int8_branch(graph: MicroGraph, name: str, signature: Signature) -> str:
     if plain.op in {"conv", "dwconv", "linear"}:
         tensor, outputs = _layer(graph, made, plain, sources[0]), plain.channels[-1]
     else:
-        if plain.op == "cat" and plain.get("axis") == (1,):
-            outputs = sum(plain.channels)
+        if plain.op == "cat":
+            outputs = plain.channels[-1] if "channel" in dict(plain.rest) else sum(plain.channels)
         tensor = _OTHERS[plain.op](graph, made, plain, sources)
     tensor = _quantized(graph, f"{made}.q", tensor)
     if images or len(shapes[0]) == 2:

@@ -86,11 +86,13 @@ class Whole:
 
     Attributes:
         subject: what network it is a policy of.
+        policy: a short name of the policy, by which a validation leaves it out.
         us: its measured latency in microseconds.
         kinds: by kind of operator: the sum of their latencies in microseconds, and how many kernels they are.
     """
 
     subject: str
+    policy: str
     us: float
     kinds: Mapping[str, tuple[float, int]]
 

@@ -41,6 +41,7 @@ class _Overhead(_Strict):
 
 class _Whole(_Strict):
     subject: str
+    policy: str
     us: FiniteFloat = Field(gt=0)
     kinds: dict[str, tuple[FiniteFloat, int]]
 

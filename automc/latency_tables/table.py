@@ -118,7 +118,7 @@ class LatencyTable(Hardware):
         kind = self._kinds.get(signature.op)
         return kind is not None and not np.isnan(kind.interpolate([signature])[0])
 
-    def whole(self, subject: str, signatures: Sequence[Signature], us: float) -> Whole:
+    def whole(self, subject: str, policy: str, signatures: Sequence[Signature], us: float) -> Whole:
         """Returns a network's measured latency in microseconds beside that of its operators; see `fitted`."""
         kinds: dict[str, tuple[float, int]] = {}
         for signature, estimate in zip(signatures, self.lookup_many(signatures), strict=True):
@@ -126,7 +126,7 @@ class LatencyTable(Hardware):
             total, kernels = kinds.get(kind_of(signature), (0.0, 0))
             more = entry.kernels if entry else self._kernels(signature)
             kinds[kind_of(signature)] = (round(total + estimate.us, 3), kernels + more)
-        return Whole(subject, us, kinds)
+        return Whole(subject, policy, us, kinds)
 
     def fitted(self, wholes: Sequence[Whole]) -> LatencyTable:
         """Returns a table whose overhead fits these networks too; they replace earlier ones of the same subjects."""

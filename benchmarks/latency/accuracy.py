@@ -18,15 +18,16 @@ import torch
 import transformers
 from torch import nn
 
-from automc.campaigns import read_subject, validate
+from automc.campaigns import calibrate, read_subject, validate
 from automc.costs import CostModel
 from automc.devices import LocalBench
-from automc.latency_tables import measure_table
+from automc.latency_tables import extend_table, new_table
 from automc.models import CifarResNet, MobileNetV2
 from automc.search_spaces import build_space, load_preset
 from automc.tasks import Task
 
 RESULTS = "results.jsonl"
+MINUTES, FITTED_ON = 1, 24  # for operators, and networks measured whole to fit what operators add up to
 COLUMNS = (
     "network",
     "operators",
@@ -75,9 +76,11 @@ def measure(name: str, policies: int, seed: int, folder: Path) -> dict[str, Any]
     """Returns one network's figures, and predicted and measured latency of each policy."""
     subject = read_subject(NETWORKS[name], LocalBench())
     space = build_space(subject.graph, load_preset("all"), subject.device.channel_multiple, subject.device.precisions)
-    signatures = CostModel(subject.graph, space).all_signatures()
+    costs = CostModel(subject.graph, space)
     start = time.monotonic()
-    table = measure_table(subject.target, signatures)
+    table = new_table(subject.target)
+    table = extend_table(subject.target, table, costs.all_signatures(4), costs.all_signatures(32), 60 * MINUTES)
+    table = calibrate(subject, space, table, FITTED_ON, seed, name)
     seconds = time.monotonic() - start
     validation, points = validate(subject, space, table, policies, seed, name, folder)
     return {
