@@ -1,5 +1,6 @@
 """How long a device takes for each operator: measured, stored, looked up."""
 
+from automc.latency_tables.energy import WithEnergy
 from automc.latency_tables.hardware import Estimate, Hardware
 from automc.latency_tables.measure import measure_table
 from automc.latency_tables.signature import Signature
@@ -16,6 +17,7 @@ __all__ = [
     "Overhead",
     "Signature",
     "Validation",
+    "WithEnergy",
     "ensure_table",
     "load_table",
     "measure_table",
