@@ -81,20 +81,23 @@ class Bismo(Accelerator):
 
     def cycles(self, product: Product, weights: int, activations: int) -> float:
         """Returns how many cycles a product takes."""
-        array, one, repeats = self.array, self._packed(product), product.images
+        array, one, repeats = self.array, self.packed(product), product.images
         words = ceil(one.k / array.depth)
         down, across = ceil(one.m / array.rows), ceil(one.n / array.columns)
         computing = down * across * words * weights * activations
         left, right = self._fetched(one, weights, activations)
         written = one.m * one.n * activations / array.port_bits
         # tiles of weights stay while all activations pass, or the other way; the first tile has nothing to hide behind
-        by_rows = max(computing + left / down, left + computing / down, right + computing * (1 - 1 / down))
-        by_columns = max(computing + right / across, right + computing / across, left + computing * (1 - 1 / across))
+        last = computing / (down * across)
+        by_rows = max(computing + left / down, left + computing / down, right + computing * (1 - 1 / down) + last)
+        by_columns = max(
+            computing + right / across, right + computing / across, left + computing * (1 - 1 / across) + last
+        )
         return repeats * one.groups * max(written, min(by_rows, by_columns))
 
     def moved(self, product: Product, weights: int, activations: int) -> float:
         """Returns what the three ports move, padding and im2col included."""
-        one = self._packed(product)
+        one = self.packed(product)
         cycles = sum(self._fetched(one, weights, activations))
         bits = cycles * self.array.port_bits + one.m * one.n * activations
         return product.images * one.groups * bits / 8
@@ -104,7 +107,7 @@ class Bismo(Accelerator):
         each = ceil(one.k / self.array.depth) * self.array.depth / self.array.port_bits
         return one.m * each * weights, one.n * each * activations
 
-    def _packed(self, product: Product) -> Product:
+    def packed(self, product: Product) -> Product:
         """Returns the product of so many groups as run at once."""
         together = min(product.groups, self.array.rows // product.m, self.array.depth // product.k)
         if together < 2:
