@@ -34,21 +34,26 @@ def measure(
     from automc.cli.inspect import load_subject
     from automc.costs import CostModel
     from automc.devices import LocalBench
-    from automc.latency_tables import ensure_table, measure_table, save_table, table_path
+    from automc.errors import ConfigError
+    from automc.latency_tables import Accelerator, ensure_table, measure_table, save_table, table_path
     from automc.search_spaces import build_space
 
     if out is not None:
         files.ensure_writable(out.parent)
     read, config = load_subject(subject)
+    bench = read.target
+    if isinstance(bench, Accelerator):
+        raise ConfigError(f"{subject}: {read.device.name} is a model of hardware; there is nothing to measure")
     if (threads, batch) != (read.device.threads, read.device.batch):
-        read = read_subject(read.task, LocalBench(threads, batch))
+        bench = LocalBench(threads, batch)
+        read = read_subject(read.task, bench)
     space = build_space(read.graph, config, read.device.channel_multiple, read.device.precisions)
     signatures = CostModel(read.graph, space).all_signatures()
     if out is not None:
-        table, path = measure_table(read.target, signatures), out
+        table, path = measure_table(bench, signatures), out
         save_table(table, out)
     else:
-        table, path = ensure_table(read.target, signatures)[0], table_path(read.device)
+        table, path = ensure_table(bench, signatures)[0], table_path(read.device)
     if as_json:
         print_json({"path": str(path), "operators": len(table.entries)})
     else:
