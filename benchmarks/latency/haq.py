@@ -19,12 +19,16 @@ from scipy.stats import spearmanr
 from automc.costs import CostModel
 from automc.graph import build_graph
 from automc.latency_tables.products import Product, products_of
-from automc.latency_tables.simulated import CLOUD, Bismo
-from automc.models import MobileNetV2
+from automc.latency_tables.simulated import CLOUD, Bismo, make_accelerator
+from automc.models import MobileNetV1, MobileNetV2
 from automc.search_spaces import SpaceConfig, build_space
 
 BATCH, MHZ = 16, CLOUD.mhz
 PUBLISHED_MS = {4: 74.0, 5: 99.1, 6: 127.0, 8: 189.8}  # HAQ, table of BISMO cloud, MobileNet-V2
+MOBILENET_V1 = {  # HAQ's tables for MobileNet-V1, uniform bits: latency in ms, energy in mJ
+    "bismo-edge": {"ms at 4, 5, 6, 8 bits": [45.5, 57.7, 70.4, 96.2]},
+    "bitfusion": {"ms at 4, 5, 6 bits": [7.86, 11.09, 19.98], "mJ at 4, 5, 6 bits": [13.7, 16.3, 26.7]},
+}
 UNIFORM = (2, 4, 6)
 STEPS = (
     "bit-serial array alone: ceil(m/16) ceil(k/256) ceil(n/16) w a",
@@ -100,6 +104,22 @@ def explained(theirs: np.ndarray, kinds: list[str]) -> dict[str, object]:
     }
 
 
+def mobilenet_v1(name: str) -> dict[str, list[float]]:
+    """Latency and energy of one image at uniform bits on a device, without first and last layer as on the cloud."""
+    hardware = make_accelerator(name)
+    graph = build_graph(MobileNetV1().eval(), torch.zeros(1, 3, 224, 224), limit_s=0)
+    space = build_space(graph, SpaceConfig(width=False, depth=False, bits=(8, 7)), 1, hardware.device.precisions)
+    inner = CostModel(graph, space, hardware).signatures(space.full)[1:-1]
+    return {
+        "ms at 4, 5, 6, 8 bits": [
+            round(sum(hardware.cost(s.at_bits(n, n)) for s in inner) / 1e3, 2) for n in PUBLISHED_MS
+        ],
+        "mJ at 4, 5, 6, 8 bits": [
+            round(sum(hardware.energy(s.at_bits(n, n)) for s in inner) / 1e3, 2) for n in PUBLISHED_MS
+        ],
+    }
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("array", nargs="?", default=os.environ.get("AUTOMC_HAQ_ARRAY"), type=Path)
@@ -128,5 +148,8 @@ if __name__ == "__main__":
     results["furthest off, of the model that ships"] = {
         f"{i}: {signatures[i].kind} {signatures[i].channels}": round(float(furthest[i]), 3)
         for i in np.argsort(-furthest)[:6]
+    }
+    results["MobileNet-V1"] = {
+        name: {"published": published, "ours": mobilenet_v1(name)} for name, published in MOBILENET_V1.items()
     }
     print(json.dumps(results, indent=1))
