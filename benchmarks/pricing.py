@@ -1,7 +1,8 @@
 """Policies priced per second, in batches, on one core, for a network of 27 groups: ResNet-56, widths and blocks.
 
-All four metrics are priced, latency from a table measured on this machine. Policies are random and priced for the first
-time; what a cost model remembers between batches are latencies of single operators.
+All metrics are priced, latency from a table measured on this machine or, with energy and 49 pairs of bits a layer, by
+the model of an accelerator. Policies are random and priced for the first time; what a cost model remembers between
+batches are prices of single operators.
 """
 
 import json
@@ -14,7 +15,8 @@ import torch
 from automc.costs import CostModel
 from automc.devices import LocalBench
 from automc.graph import build_graph
-from automc.latency_tables import measure_table
+from automc.latency_tables import Hardware, measure_table
+from automc.latency_tables.simulated import make_accelerator
 from automc.models import CifarResNet
 from automc.search_spaces import SpaceConfig, build_space
 
@@ -29,9 +31,12 @@ if __name__ == "__main__":
         "27 groups": SpaceConfig(depth=False),
         "27 groups, 25 blocks": SpaceConfig(),
         "27 groups, 25 blocks, 56 layers' bits": SpaceConfig(bits=(8,)),
+        "27 groups, 25 blocks, 56 layers' bits, bismo-cloud": SpaceConfig(bits=tuple(range(2, 9))),
     }.items():
-        space = build_space(graph, config, bench.device.channel_multiple, bench.device.precisions)
-        table = measure_table(bench, CostModel(graph, space).all_signatures())
+        paper = make_accelerator("bismo-cloud") if "bismo" in name else None
+        device = paper.device if paper else bench.device
+        space = build_space(graph, config, device.channel_multiple, device.precisions)
+        table: Hardware = paper or measure_table(bench, CostModel(graph, space).all_signatures())
         generator = np.random.default_rng(0)
         batches = [space.sample(generator, BATCH) for _ in range(REPEATS + 1)]
         costs = CostModel(graph, space, table)

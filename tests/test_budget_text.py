@@ -40,7 +40,7 @@ def test_a_budget_is_read_in_the_units_of_its_metric(text: str, metric: str, val
     ("text", "message"),
     [
         ("latncy<=60%", "unknown metric 'latncy' .did you mean 'latency'"),
-        ("flops<=60%", "unknown metric 'flops' .known: latency, macs, params, size"),
+        ("flops<=60%", "unknown metric 'flops' .known: energy, latency, macs, params, size"),
         ("latency<=5kg", "unknown unit 'kg' for latency .known: %, us"),
         ("latency<=5", "unit"),
         ("macs<=5ms", "unknown unit 'ms' for macs"),

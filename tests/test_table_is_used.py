@@ -39,7 +39,7 @@ def model() -> CostModel:
 
 
 def with_entries(model: CostModel, change: Callable[[Signature, Entry], Entry]) -> CostModel:
-    assert model.table is not None
+    assert isinstance(model.table, LatencyTable)
     entries = {signature: change(signature, entry) for signature, entry in model.table.entries.items()}
     return CostModel(model.graph, model.space, replace(model.table, entries=entries))
 
@@ -88,23 +88,23 @@ def test_what_an_agent_proposes_depends_on_the_table(model: CostModel, agent: st
 
 
 def test_a_budget_in_percent_does_not_depend_on_the_speed_of_the_device(model: CostModel) -> None:
-    assert model.table is not None
+    assert isinstance(model.table, LatencyTable)
     eightfold = with_entries(model, lambda signature, entry: replace(entry, us=entry.us * 8))
-    assert eightfold.table is not None
+    assert isinstance(eightfold.table, LatencyTable)
     table = replace(eightfold.table, overhead=Overhead(model.table.overhead.run * 8, model.table.overhead.kernel * 8))
     changed = CostModel(model.graph, model.space, table)
     assert problem(changed, "latency<=50%").uniform() == problem(model, "latency<=50%").uniform()
 
 
 def test_what_the_network_never_runs_does_not_matter(model: CostModel) -> None:
-    assert model.table is not None
+    assert isinstance(model.table, LatencyTable)
     more = model.table.merged({Signature.of("linear", (7, 7), n=(9,)): Entry(1e6, 1e6, 1e6, runs=1)})
     changed = CostModel(model.graph, model.space, more)
     assert problem(changed, "latency<=50%").uniform() == problem(model, "latency<=50%").uniform()
 
 
 def test_latency_is_the_sum_of_the_tables_lines_and_the_overhead(model: CostModel) -> None:
-    assert model.table is not None
+    assert isinstance(model.table, LatencyTable)
     index = model.space.full // 2
     lines = [model.table.entries[signature].us for signature in model.signatures(index)]
     assert len(lines) == len(KERNELS) + 2

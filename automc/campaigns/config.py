@@ -11,10 +11,9 @@ from automc import files
 from automc.agents import AGENTS
 from automc.compression import Methods
 from automc.costs import Budget
-from automc.devices import Bench
 from automc.errors import AutoMCError, ConfigError, nearest
 from automc.evaluation import Fidelity
-from automc.latency_tables import open_target
+from automc.latency_tables import Target, open_target
 from automc.search_spaces import SpaceConfig, load_preset
 from automc.tasks.training import Training
 
@@ -23,7 +22,7 @@ class DeviceConfig(BaseModel):
     """What the model will run on.
 
     Attributes:
-        target: ``local`` for this machine.
+        target: ``local`` for this machine, or the name of an accelerator on paper, such as ``bismo-cloud``.
         threads: threads of one inference.
         batch: examples in one inference.
     """
@@ -34,7 +33,7 @@ class DeviceConfig(BaseModel):
     threads: int = Field(default=1, ge=1, le=256)
     batch: int = Field(default=1, ge=1)
 
-    def open(self) -> Bench:
+    def open(self) -> Target:
         """Returns the device; raises ConfigError where there is none of that name."""
         return open_target(self.target, self.threads, self.batch)
 

@@ -13,6 +13,7 @@ from automc.compression import Compressed
 from automc.costs import Cost, Projection
 from automc.devices import Timing, time_models
 from automc.errors import BudgetError, SearchError, lacking, one_line
+from automc.latency_tables import Accelerator
 from automc.recipes.deployed import feeds
 from automc.recipes.export import export_onnx
 from automc.search_spaces import Policy
@@ -84,7 +85,8 @@ class Finals:
 
     Where all finalists of an agent are measured over a latency budget, the budget is tightened by how much they
     were over, the finalists are projected onto that, evaluated and measured anew, up to three times, each time tighter.
-    A finalist that cannot be built or exported is passed by, and the next best takes its place.
+    A finalist that cannot be built or exported is passed by, and the next best takes its place. On an accelerator on
+    paper nothing can be measured: the model's latencies stand for what would be.
 
     Args:
         search: the finished search.
@@ -92,14 +94,16 @@ class Finals:
 
     Attributes:
         passed_by: what could not be built or exported, and why, a sentence each.
+        model: the accelerator on paper that latencies are by; None where they are measured.
     """
 
     def __init__(self, search: Search, folder: Path) -> None:
         self._search, self._folder = search, folder
         subject = search.setup.subject
-        self._bench, self._inputs = subject.target, subject.inputs
+        self._target, self._inputs = subject.target, subject.inputs
         self.original = folder / "original.onnx"
         export_onnx(subject.model, subject.inputs, self.original)
+        self.model = subject.device.name if isinstance(subject.target, Accelerator) else None
         self.original_timing: Timing | None = None
         self.passed_by: dict[Policy, str] = {}
         self._exported: dict[Policy, tuple[Compressed, Path]] = {}
@@ -226,10 +230,21 @@ class Finals:
 
     def _measure(self, field: Iterable[Evaluated]) -> None:
         policies = list(dict.fromkeys(Policy.from_dict(done.policy) for done in field))
+        if isinstance(self._target, Accelerator):
+            self.original_timing, *timings = self._by_model(policies)
+            self._measured |= dict(zip(policies, timings, strict=True))
+            return
         models = [self.original, *(self._exported[policy][1] for policy in policies)]
         inputs = [feeds(self._inputs)] * len(models)
-        self.original_timing, *timings = time_models(self._bench, models, inputs, "Measuring original and finalists")
+        self.original_timing, *timings = time_models(self._target, models, inputs, "Measuring original and finalists")
         self._measured |= dict(zip(policies, timings, strict=True))
+
+    def _by_model(self, policies: list[Policy]) -> list[Timing]:
+        """Returns what stands for measurements on a device that is none: of the original, and of these."""
+        costs, space = self._search.setup.costs, self._search.setup.space
+        us = [costs.cost(policy).get("latency") for policy in (space.decode(space.full), *policies)]
+        shares = [one / us[0] for one in us]
+        return [Timing(one, one, one, share, share, share, runs=0) for one, share in zip(us, shares, strict=True)]
 
     def _finalist(self, done: Evaluated) -> Finalist:
         policy = Policy.from_dict(done.policy)

@@ -78,7 +78,7 @@ def measure_networks(
             failed = "the original" if files[0] is None else f"{len(files) - len(done)} of {len(files) - 1} policies"
             raise RuntimeFailure(f"{name or 'the network'}: {failed} cannot be exported, see above")
         timings = time_models(
-            subject.target,
+            subject.bench,
             [file for _, file in done],
             [feeds(subject.inputs)] * len(done),
             f"Measuring {len(done)} networks",

@@ -76,7 +76,11 @@ def front(result: SearchResult) -> Figure:
     colours, symbols = _row_colours(result), _symbols(result)
     for row in result.rows:
         time = row.measured
-        at, word = (time.us, "measured") if kind == "latency" else (row.predicted.macs, "as built")
+        at, word = (
+            (time.us, "by the model" if row.model else "measured")
+            if kind == "latency"
+            else (row.predicted.macs, "as built")
+        )
         spread = {"array": [(time.high - time.us) / factor], "arrayminus": [(time.us - time.low) / factor]}
         figure.add_scatter(
             x=[at / factor],
@@ -162,7 +166,8 @@ def progress(result: SearchResult) -> Figure:
 
 def front_key(result: SearchResult) -> list[Key]:
     """Returns what the front's markers and lines stand for."""
-    word = "measured" if front_kind(result) == "latency" else "as built"
+    measured = "by the model" if result.rows[0].model else "measured"
+    word = measured if front_kind(result) == "latency" else "as built"
     colours, symbols = _row_colours(result), _symbols(result)
     keys = [Key("●", colour, agent) for agent, colour in agent_colours(result).items()]
     keys.append(Key("━", NEUTRAL, "front"))

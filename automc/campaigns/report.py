@@ -12,6 +12,7 @@ from automc.campaigns.table import (
     comparison,
     prediction_error,
     remark,
+    sentence,
     signed,
 )
 from automc.costs.units import format_cost
@@ -163,7 +164,7 @@ def _tiles(result: SearchResult) -> list[Tile]:
     return [
         Tile(f"Test {result.metric}", format_score(best.final.test_score, result.metric), others),
         Tile(
-            "Measured latency",
+            sentence(best.latency_is),
             f"{100 * latency.ratio:.1f}%",
             f"of the original: {format_cost('latency', latency.us)} instead of {format_cost('latency', first.us)}",
         ),
@@ -176,7 +177,7 @@ def _tiles(result: SearchResult) -> list[Tile]:
         Tile(
             "Budget",
             "kept" if best.keeps_budget else "not kept",
-            _budget(result) + (", latency as measured" if "latency" in result.limits else ""),
+            _budget(result) + ("" if "latency" not in result.limits or best.model else ", latency as measured"),
         ),
     ]
 
@@ -186,7 +187,7 @@ def _budget(result: SearchResult) -> str:
 
 
 def _predictions(result: SearchResult) -> list[Prediction]:
-    rows = [row for row in result.rows if row.predicted.latency is not None]
+    rows = [row for row in result.rows if row.predicted.latency is not None and not row.model]
     widest = max((max(row.measured.high, row.predicted.latency or 0.0) for row in rows), default=1.0)
     return [_prediction(row, widest) for row in rows]
 

@@ -126,6 +126,7 @@ class Row(_Plain):
         keeps_budget: whether it does, latency as measured.
         tuned: its scores after fine-tuning; None where it had none.
         int8: its layers in int8; None where nobody looked.
+        model: the accelerator on paper whose model gives what stands for measured latency; None where it was measured.
     """
 
     name: str
@@ -139,6 +140,12 @@ class Row(_Plain):
     keeps_budget: bool
     tuned: Tuned | None = None
     int8: Int8 | None = None
+    model: str | None = None
+
+    @property
+    def latency_is(self) -> str:
+        """What its latency is: measured, or by which model."""
+        return f"latency by the model of {self.model}, not measured" if self.model else "measured latency"
 
     @property
     def final(self) -> Row | Tuned:
@@ -167,7 +174,7 @@ class SearchResult(_Plain):
         agent: the agent that was asked for.
         budgets: as written.
         limits: the largest value allowed for each budgeted metric, in its own unit.
-        device: what it was measured on.
+        device: what it was measured on, or modelled for.
         table: the latency table, or None when it could not be measured; `table_missing` says why.
         table_missing: why there is no latency table.
         rows: the comparison: original, each control that has a result, best.

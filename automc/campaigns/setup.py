@@ -13,16 +13,29 @@ from torch import nn
 from automc import progress
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.result import TableInfo, Unit
-from automc.costs import CostModel, Projection, check_reachable
+from automc.costs import Budget, CostModel, Projection, check_reachable
 from automc.devices import Bench, Device, LocalBench
 from automc.errors import ConfigError, TableError, users_code
 from automc.graph import ModelGraph, build_graph
-from automc.latency_tables import LatencyTable, Signature, ensure_table, open_table, table_path
+from automc.latency_tables import (
+    Accelerator,
+    Hardware,
+    LatencyTable,
+    Signature,
+    Target,
+    WithEnergy,
+    ensure_table,
+    open_table,
+    table_path,
+)
 from automc.latency_tables.validation import trust
 from automc.recipes import weights_digest
 from automc.search_spaces import SearchSpace, build_space
 from automc.tasks import Inputs, Split, Task, example, load_task
 from automc.tasks.checks import check_inputs, check_model, check_outputs
+
+_BY_HARDWARE = ("latency", "energy")
+"""What can be budgeted only where something prices operators."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +53,20 @@ class Subject:
     task: Task
     model: nn.Module
     inputs: Inputs
-    target: Bench
+    target: Target
     graph: ModelGraph
 
     @property
     def device(self) -> Device:
         """The device's own description."""
         return self.target.device
+
+    @property
+    def bench(self) -> Bench:
+        """Where its networks are timed; raises ConfigError for a device on paper."""
+        if isinstance(self.target, Accelerator):
+            raise ConfigError(f"{self.device.name} is a model of hardware: there is nothing to measure")
+        return self.target
 
     @cached_property
     def digest(self) -> str:
@@ -90,22 +110,22 @@ class Setup:
         subject: what is compressed.
         space: the policies there are.
         costs: prices them.
-        table: the latency table, or None.
+        table: the latency table, or what else prices operators, or None.
         table_info: where it is from, or None.
-        table_missing: why there is no table.
+        table_missing: why there is no latency table.
         projection: makes policies keep the budgets.
     """
 
     subject: Subject
     space: SearchSpace
     costs: CostModel
-    table: LatencyTable | None
+    table: Hardware | None
     table_info: TableInfo | None
     table_missing: str | None
     projection: Projection
 
 
-def read_subject(task: Task, target: Bench | None = None) -> Subject:
+def read_subject(task: Task, target: Target | None = None) -> Subject:
     """Loads a task's model and traces it.
 
     Args:
@@ -145,31 +165,42 @@ def set_up(config: SearchConfig, folder: Path) -> Setup:
     device = subject.device
     space = build_space(subject.graph, config.space, device.channel_multiple, device.precisions)
     progress.say(f"{len(space.axes)} decisions, {space.size:.3g} policies")
-    _refuse_latency_in_simulation(config)
+    by_hardware = [budget for budget in config.budgets if budget.metric in _BY_HARDWARE]
+    _refuse_latency_in_simulation(config, by_hardware, subject.target)
     # what needs no latency table is refused before one is measured
-    check_reachable(CostModel(subject.graph, space), [b for b in config.budgets if b.metric != "latency"])
-    table, info, missing = None, None, None
+    check_reachable(CostModel(subject.graph, space), [b for b in config.budgets if b.metric not in _BY_HARDWARE])
+    table: Hardware | None = None
+    info, missing = None, None
     try:
-        if config.space.simulate:
+        if isinstance(subject.target, Accelerator):
+            table, missing = subject.target, f"latency is by the model of {device.name}, not measured"
+        elif config.space.simulate:
             raise TableError("space.simulate offers bits that the device does not run")
-        table, info = _table(config, folder, subject, space)
+        else:
+            table, info = _table(config, folder, subject, space)
     except TableError as error:
         # without a table all but latency can still be budgeted; a table that was named must be usable
-        if config.latency_table or any(budget.metric == "latency" for budget in config.budgets):
+        if config.latency_table or by_hardware:
             raise
         missing = str(error)
         progress.say(f"No predicted latency: {missing}")
+    if table is not None and table.energy_from is None and any(b.metric == "energy" for b in by_hardware):
+        table = WithEnergy(table)
     costs = CostModel(subject.graph, space, table)
     return Setup(subject, space, costs, table, info, missing, Projection(costs, config.budgets))
 
 
-def _refuse_latency_in_simulation(config: SearchConfig) -> None:
-    asked = [f"budget '{budget.text}'" for budget in config.budgets if budget.metric == "latency"]
+def _refuse_latency_in_simulation(config: SearchConfig, by_hardware: list[Budget], target: Target) -> None:
+    if isinstance(target, Accelerator):
+        if config.latency_table:
+            raise ConfigError(f"latency_table: {target.device.name} is a model, which takes no table; leave it out")
+        return
+    asked = [f"budget '{budget.text}'" for budget in by_hardware]
     asked += ["latency_table"] if config.latency_table else []
     if config.space.simulate and asked:
         raise ConfigError(
             f"{asked[0]}: space.simulate offers bits that the device does not run, which have no latency; "
-            "budget macs or size, or leave simulate out"
+            "budget macs or size, choose a device on paper that runs them, or leave simulate out"
         )
 
 
@@ -205,7 +236,7 @@ def table_for(
         TableError: the table is damaged or another device's, or the named one lacks an operator.
     """
     if named is None:
-        table, reused = ensure_table(subject.target, signatures)
+        table, reused = ensure_table(subject.bench, signatures)
         return table, table_path(subject.device), reused
     table = open_table(named, subject.device)
     for signature in signatures:

@@ -63,13 +63,15 @@ def comparison(result: SearchResult) -> list[Column]:
     ]
     if any(row.tuned for row in rows):
         columns.insert(0, _tuned(result))
-    columns += [_measured(result), _predicted(result)]
+    columns += [_measured(result)] if original.model else [_measured(result), _predicted(result)]
     costs: list[tuple[str, str, Callable[[Row], float]]] = [
         ("MACs", "macs", lambda row: row.predicted.macs),
         ("Parameters", "params", lambda row: row.predicted.params),
         ("Weights", "size", lambda row: row.predicted.size),
         ("ONNX file", "size", lambda row: row.file_size),
     ]
+    if all(row.predicted.energy is not None for row in rows):
+        costs.insert(0, ("Energy, not measured", "energy", lambda row: row.predicted.get("energy")))
     for title, kind, get in costs:
         factor, unit = scale(kind, max(get(row) for row in rows))
         shares = ["" if row is original else _percent(get(row), get(original)) for row in rows]
@@ -97,8 +99,13 @@ def remark(result: SearchResult, row: Row) -> str:
 
 
 def prediction_error(row: Row) -> float | None:
-    """Returns predicted over measured latency minus one; None without a prediction."""
-    return None if row.predicted.latency is None else row.predicted.latency / row.measured.us - 1
+    """Returns predicted over measured latency minus one; None without a prediction, or without a measurement."""
+    return None if row.predicted.latency is None or row.model else row.predicted.latency / row.measured.us - 1
+
+
+def sentence(text: str) -> str:
+    """Returns a text as one begins a sentence with it."""
+    return text[:1].upper() + text[1:]
 
 
 def signed(value: float, decimals: int = 1) -> str:
@@ -176,12 +183,13 @@ def _measured(result: SearchResult) -> Column:
     cells = []
     for row in result.rows:
         time = row.measured
-        cell = Cell(number(time.us / factor), (f"{number(time.low / factor)}–{number(time.high / factor)}",))
+        quartiles = () if row.model else (f"{number(time.low / factor)}–{number(time.high / factor)}",)
+        cell = Cell(number(time.us / factor), quartiles)
         if row.name != "original":
-            spread = f"{100 * time.ratio_low:.1f}–{100 * time.ratio_high:.1f}%"
+            spread = "" if row.model else f"{100 * time.ratio_low:.1f}–{100 * time.ratio_high:.1f}%"
             cell = replace(cell, share=f"{100 * time.ratio:.1f}%", spread=spread)
         cells.append(cell)
-    return Column("Measured latency", unit, tuple(cells))
+    return Column(sentence(result.rows[0].latency_is), unit, tuple(cells))
 
 
 def _predicted(result: SearchResult) -> Column:

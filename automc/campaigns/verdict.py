@@ -13,6 +13,7 @@ from automc.campaigns.table import prediction_error
 from automc.costs.units import format_cost
 from automc.devices import Device
 from automc.latency_tables.validation import sentence, trust
+from automc.search_spaces.policy import FLOAT_BITS, reference_bits
 from automc.tasks import Task
 from automc.tasks.metrics import format_epochs, format_score, in_percent
 
@@ -37,13 +38,14 @@ def verdict(rows: list[Row], agent: str, task: Task, tuned_alike: bool = False) 
     original, *controls, best = rows
     facts = _facts(original, best, task.metric)
     if not best.keeps_budget:
-        return f"No policy was measured within the latency budget; the nearest is shown. {facts}", False
+        within = "is within the latency budget by the model" if best.model else "was measured within the latency budget"
+        return f"No policy {within}; the nearest is shown. {facts}", False
     sign = 1 if task.higher_is_better else -1
     if not controls:
         return f"{facts} No control has a result to compare it with.", False
     rivals = [row for row in controls if row.keeps_budget]
     if not rivals:
-        return f"{facts} No control was measured within the budget.", True
+        return f"{facts} No control {'is' if best.model else 'was measured'} within the budget.", True
     before = " before fine-tuning" if best.tuned and not tuned_alike else ""
     control = max(rivals, key=lambda row: sign * _scores(row, tuned_alike).search_score)
     ours, their = _scores(best, tuned_alike), _scores(control, tuned_alike)
@@ -75,7 +77,7 @@ def _facts(original: Row, best: Row, metric: str) -> str:
     speed = f"{1 / ratio:.2f}x faster" if ratio < 1 else f"{ratio:.2f}x slower"
     scores = [format_score(row.final.test_score, metric) for row in (best, original)]
     facts = (
-        f"The best policy runs at {100 * ratio:.1f}% of the original's measured latency ({speed}), "
+        f"The best policy runs at {100 * ratio:.1f}% of the original's {best.latency_is} ({speed}), "
         f"with a test {metric} of {scores[0]} against the original's {scores[1]}."
     )
     if best.tuned is None:
@@ -91,26 +93,28 @@ def _by_chance(one: float, other: float, examples: int) -> float:
 
 def claims(search: Search, rows: list[Row]) -> list[str]:
     """Returns what was measured and on what, what was computed, and what was only predicted."""
-    device, config = search.setup.subject.device, search.config
-    runs = rows[0].measured.runs
+    device, config, hardware = search.setup.subject.device, search.config, search.setup.table
+    model = rows[0].model
+    runs_on = Device.local() if model else device  # where test scores are from
     lines = [
-        f"Latency was measured on {device.processor} with {device.runtime}, {device.threads} thread(s), batch "
-        f"{device.batch}: {runs} timed inferences of each exported ONNX file, all files taking turns in one process "
-        "without AutoMC; medians with quartiles, ratios taken within each turn.",
-        "Test scores are those of the ONNX files in that runtime; the test set was read once, after the search.",
+        _by_model(device) if model else _as_measured(device, rows[0].measured.runs),
+        f"Test scores are those of the ONNX files in {runs_on.runtime if model else 'that runtime'}; the test set was "
+        "read once, after the search.",
         "Search scores are without any fine-tuning, on images taken from the training set.",
         *_tuning(rows, config.finetune.epochs > 0),
         "MACs, parameters and bytes count every layer and equal those of the built models.",
-        *int8_claims(rows, device),
-        *_simulation(config.space.simulate),
+        *int8_claims(rows, runs_on),
+        *_simulation(config.space.simulate or model is not None, model),
     ]
-    if search.setup.table is not None:
+    if hardware is not None and hardware.energy_from is not None:
+        lines.append(f"Energy is {hardware.energy_from}: see `docs/accelerators.md` for its sources.")
+    if search.setup.table_info is not None:
         errors = [abs(error) for error in map(prediction_error, rows) if error is not None]
         lines.append(
             "Predicted latency is a sum over the table's operators; for the networks above it is off by "
             f"{100 * min(errors):.1f} to {100 * max(errors):.1f}%. All other policies' latencies are predictions only."
         )
-        lines.append(sentence(trust(search.setup.table.validations, config.subject)))
+        lines.append(sentence(trust(search.setup.table_info.validations, config.subject)))
     extra = sum(done.extra for done in search.evaluations)
     spent = Counter(done.agent for done in search.evaluations if not done.extra)
     lines.append(
@@ -122,6 +126,23 @@ def claims(search: Search, rows: list[Row]) -> list[str]:
     for metric, limit in search.setup.projection.limits.items():
         lines.append(f"Budget: predicted {metric} at most {format_cost(metric, limit)}.")
     return lines
+
+
+def _as_measured(device: Device, runs: int) -> str:
+    return (
+        f"Latency was measured on {device.processor} with {device.runtime}, {device.threads} thread(s), batch "
+        f"{device.batch}: {runs} timed inferences of each exported ONNX file, all files taking turns in one process "
+        "without AutoMC; medians with quartiles, ratios taken within each turn."
+    )
+
+
+def _by_model(device: Device) -> str:
+    weights, activations = reference_bits(device.precisions)
+    original = "in float" if weights == FLOAT_BITS else f"at {weights}/{activations} bits"
+    return (
+        f"Nothing was measured: every latency is by the model of {device.name} ({device.processor}), batch "
+        f"{device.batch}. The original's is that of all its layers {original}; its score is that in float."
+    )
 
 
 def int8_claims(rows: list[Row], device: Device) -> list[str]:
@@ -151,12 +172,13 @@ def int8_claims(rows: list[Row], device: Device) -> list[str]:
     return lines
 
 
-def _simulation(asked: bool) -> list[str]:
+def _simulation(asked: bool, model: str | None = None) -> list[str]:
     if not asked:
         return []
+    here = "their size says" if model else "their latency and size say"
     return [
         "Bits were simulated: scores are those of numbers on so few levels, sizes count them as if packed. The files "
-        "hold them in 8 bits, so their latency and size say nothing about a device that has such bits."
+        f"hold them in 8 bits, so {here} nothing about a device that has such bits."
     ]
 
 

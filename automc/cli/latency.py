@@ -46,12 +46,14 @@ def measure(
     from automc.search_spaces import build_space
 
     read, config = load_subject(subject)
+    bench = read.bench
     if (threads, batch) != (read.device.threads, read.device.batch):
-        read = read_subject(read.task, LocalBench(threads, batch))
+        bench = LocalBench(threads, batch)
+        read = read_subject(read.task, bench)
     space = build_space(read.graph, config, read.device.channel_multiple, read.device.precisions)
     costs, path = CostModel(read.graph, space), out or table_path(read.device)
     few, many = costs.all_signatures(_FEW), costs.all_signatures(_MANY)
-    table, reused = ensure_table(read.target, few, many, 60 * minutes, path)
+    table, reused = ensure_table(bench, few, many, 60 * minutes, path)
     known = sum(whole.subject == subject for whole in table.wholes)
     whole = all(map(table.covers, few))  # not where time was over before
     if networks and whole and not (reused and known >= networks):

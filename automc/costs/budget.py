@@ -18,9 +18,9 @@ class Budget:
     """An upper bound on one metric.
 
     Attributes:
-        metric: ``latency``, ``macs``, ``params`` or ``size``.
-        value: the bound: a share of the original in (0, 1] if ``relative``, else microseconds, MACs, parameters
-            or bytes.
+        metric: ``latency``, ``macs``, ``params``, ``size`` or ``energy``.
+        value: the bound: a share of the original in (0, 1] if ``relative``, else microseconds, MACs, parameters,
+            bytes or microjoules.
         relative: whether it is a share.
         text: as it was written.
     """
@@ -32,7 +32,7 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str) -> Budget:
-        """Reads a budget such as ``latency<=60%``, ``latency<=1.5ms``, ``macs<=50%`` or ``size<=300KB``.
+        """Reads a budget such as ``latency<=60%``, ``latency<=1.5ms``, ``macs<=50%``, ``size<=300KB``, ``energy<=2mJ``.
 
         Raises:
             ConfigError: it is none, or makes no sense.

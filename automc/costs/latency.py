@@ -1,4 +1,4 @@
-"""Predicted latency: the sum over a table's operators, of many policies at once."""
+"""Predicted latency and energy: the sum over what a network runs, of many policies at once."""
 
 from __future__ import annotations
 
@@ -8,20 +8,76 @@ from functools import partial
 
 import numpy as np
 
+from automc.costs.macs import mac_terms
 from automc.costs.precision import Precisions
 from automc.graph import ModelGraph
 from automc.graph.fusion import find_kernels, find_paddings, find_reshapes, is_free, joined_sums
 from automc.graph.ops import OUTSIDE
 from automc.graph.quantizers import Placement, find_sums
-from automc.latency_tables import LatencyTable, Signature
+from automc.latency_tables import Hardware, Signature
 from automc.latency_tables.kernels import changes_layout, edge_signature, reshape_signature, signature_of
 from automc.latency_tables.signature import DEQUANTIZE, QUANTIZE
 from automc.search_spaces import SearchSpace
 
 _Runs = Callable[[Placement], np.ndarray]
+_PRICES: dict[str, Callable[[Hardware, Signature], float | None]] = {
+    "latency": lambda hardware, signature: hardware.cost(signature),
+    "energy": lambda hardware, signature: hardware.energy(signature),
+}
 
 
-class LatencyModel:
+class Parts:
+    """All that a network runs under any policy of a space; each part says for which policies it runs.
+
+    Args:
+        parts: these, in the order in which they run.
+    """
+
+    def __init__(self, parts: Sequence[_Part]) -> None:
+        self._parts = parts
+        self.names = [part.name for part in parts]
+
+    def prices(
+        self, indices: np.ndarray, placement: Placement, hardware: Hardware, metric: str = "latency"
+    ) -> Iterator[np.ndarray]:
+        """Yields the price (B,) of each part under policies (B, A): microseconds, overhead included, or microjoules."""
+        return (part.prices(indices, placement, hardware, metric) for part in self._parts)
+
+    def signatures(self, index: np.ndarray, placement: Placement) -> list[Signature]:
+        """Returns what the network runs under one policy (A,) and its placement."""
+        return [part.signature(index) for part in self._parts if part.runs(index[None], placement)[0]]
+
+    def all_signatures(self, grid: list[list[int]]) -> list[Signature]:
+        """Returns all that the network can run where each axis takes one of these options."""
+        return sorted({signature for part in self._parts for signature in part.signatures(grid)})
+
+
+class ProductModel(Parts):
+    """What a network runs on hardware on which each layer has bits of its own and only products cost anything.
+
+    A product that no choice of bits belongs to runs at the precision of a network as it is.
+
+    Args:
+        graph: the network.
+        space: the space that the policies are from.
+        reference: (weight bits, activation bits) of that precision.
+    """
+
+    def __init__(self, graph: ModelGraph, space: SearchSpace, reference: tuple[int, int]) -> None:
+        def as_it_is(op: int, dims: np.ndarray) -> Signature:
+            return signature_of(graph, [op], dims).at_bits(*reference)
+
+        columns = {axis.unit: column for column, axis in enumerate(space.axes) if axis.field == "bits"}
+        parts = []
+        for index, op in enumerate(graph.ops):
+            if op.runs and mac_terms(op, graph.op_dims[index]):
+                signature = partial(as_it_is, index)
+                name = f"{op.module}:{signature(graph.dims).kind}"
+                parts.append(_Part(graph, space, name, index, signature, _always, columns.get(op.module)))
+        super().__init__(parts)
+
+
+class LatencyModel(Parts):
     """What a network runs under the policies of a space, and how long that takes.
 
     A network runs its float kernels, its int8 operators and, where precision changes between two of them, a
@@ -74,20 +130,7 @@ class LatencyModel:
             index = OUTSIDE if row == len(graph.ops) else row
             add(QUANTIZE, index, partial(edge_signature, graph, index, name=QUANTIZE), partial(_enters, row))
             add(DEQUANTIZE, index, partial(edge_signature, graph, index, name=DEQUANTIZE), partial(_leaves, row))
-        self._parts = parts
-        self.names = [part.name for part in parts]
-
-    def prices(self, indices: np.ndarray, placement: Placement, table: LatencyTable) -> Iterator[np.ndarray]:
-        """Yields the latency (B,) of each part under policies (B, A), in microseconds, its overhead included."""
-        return (part.prices(indices, placement, table) for part in self._parts)
-
-    def signatures(self, index: np.ndarray, placement: Placement) -> list[Signature]:
-        """Returns what the network runs under one policy (A,) and its placement."""
-        return [part.signature(index) for part in self._parts if part.runs(index[None], placement)[0]]
-
-    def all_signatures(self, grid: list[list[int]]) -> list[Signature]:
-        """Returns all that the network can run where each axis takes one of these options."""
-        return sorted({signature for part in self._parts for signature in part.signatures(grid)})
+        super().__init__(parts)
 
 
 def _always(placement: Placement) -> np.ndarray:
@@ -136,7 +179,7 @@ def spread(options: Sequence[int], most: int) -> list[int]:
 
 
 class _Part:
-    """Something that a network may run: its latency under any choice on the axes that it depends on, looked up once."""
+    """Something that a network may run: its price under any choice on the axes that it depends on, looked up once."""
 
     def __init__(
         self,
@@ -146,6 +189,7 @@ class _Part:
         op: int,
         signature: Callable[[np.ndarray], Signature],
         runs: _Runs,
+        bits: int | None = None,
     ) -> None:
         self.name, self._graph, self._space, self._signature, self._runs = name, graph, space, signature, runs
         parts = graph.op_dims[op] if op != OUTSIDE else ()
@@ -158,9 +202,12 @@ class _Part:
         ]
         self._owner = owner_of(space, graph.ops[op].module) if op != OUTSIDE else -1
         self._rows = [rows[space.axes[axis].unit] for axis in self._axes]
+        self._bits = bits
+        self._axes += [] if bits is None else [bits]
         sizes = space.sizes[self._axes]
         self._strides = np.append(np.cumprod(sizes[::-1])[::-1][1:], 1).astype(np.int64)[: len(sizes)]
-        self._known = np.full(int(np.prod(sizes)), np.nan)
+        self._combinations = int(np.prod(sizes))
+        self._known: dict[str, np.ndarray] = {}
 
     def runs(self, indices: np.ndarray, placement: Placement) -> np.ndarray:
         """Says for which policies (B, A) it runs at all."""
@@ -170,10 +217,15 @@ class _Part:
     def signature(self, index: Sequence[int] | np.ndarray) -> Signature:
         """Returns its signature under one policy (A,)."""
         dims = self._graph.dims.copy()
-        for axis, row in zip(self._axes, self._rows, strict=True):
+        for axis, row in zip(self._axes, self._rows, strict=False):  # the last axis may be that of the bits
             options = self._space.axes[axis].options
             dims -= (options[-1] - options[index[axis]]) * self._graph.slopes[row]
-        return self._signature(dims)
+        signature = self._signature(dims)
+        return (
+            signature
+            if self._bits is None
+            else signature.at_bits(*self._space.axes[self._bits].options[index[self._bits]])
+        )
 
     def signatures(self, grid: list[list[int]]) -> list[Signature]:
         """Returns the signatures at all combinations of these options, of fewer where these would be very many."""
@@ -185,15 +237,16 @@ class _Part:
             found.append(self.signature(index))
         return found
 
-    def prices(self, indices: np.ndarray, placement: Placement, table: LatencyTable) -> np.ndarray:
-        """Returns latencies (B,) in microseconds, overhead of the kernel included."""
+    def prices(self, indices: np.ndarray, placement: Placement, hardware: Hardware, metric: str) -> np.ndarray:
+        """Returns prices (B,): latency in microseconds, overhead of the kernel included, or energy in microjoules."""
         runs = self.runs(indices, placement)
         keys = indices[:, self._axes] @ self._strides
-        unknown = runs & np.isnan(self._known[keys])
+        known = self._known.setdefault(metric, np.full(self._combinations, np.nan))
+        unknown = runs & np.isnan(known[keys])
         if unknown.any():
             for key, row in zip(*np.unique(keys[unknown], return_index=True), strict=True):
-                self._known[key] = table.cost(self.signature(indices[np.flatnonzero(unknown)[row]]))
-        return np.where(runs, self._known[keys], 0.0)
+                known[key] = _PRICES[metric](hardware, self.signature(indices[np.flatnonzero(unknown)[row]]))
+        return np.where(runs, known[keys], 0.0)
 
 
 def owner_of(space: SearchSpace, module: str) -> int:

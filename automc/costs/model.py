@@ -1,4 +1,4 @@
-"""The cost model: MACs, parameters, bytes and latency of policies, many at once."""
+"""The cost model: MACs, parameters, bytes, latency and energy of policies, many at once."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from automc.costs.latency import LatencyModel, owner_of, spread
+from automc.costs.latency import LatencyModel, Parts, ProductModel, owner_of, spread
 from automc.costs.macs import mac_terms
 from automc.costs.precision import Precisions
 from automc.graph import ModelGraph
 from automc.graph.quantizers import Placement
-from automc.latency_tables import LatencyTable, Signature
+from automc.latency_tables import Hardware, Signature
 from automc.search_spaces import Policy, SearchSpace
-from automc.search_spaces.policy import FLOAT_BITS
+from automc.search_spaces.policy import FLOAT_BITS, reference_bits
 
 _QUANTIZER_BYTES = 8  # of an activation's scale and zero point
-METRICS = ("latency", "macs", "params", "size")
+_EXACT = ("macs", "params", "size")
+METRICS = ("latency", *_EXACT, "energy")
+
+_MISSING = {"latency": "no latency without a latency table", "energy": "the hardware gives no energy"}
 
 
 @dataclass(frozen=True)
@@ -29,37 +32,45 @@ class Cost:
         params: parameters.
         size: bytes of parameters and buffers.
         latency: microseconds for one inference of the device's batch; None without a latency table.
+        energy: microjoules for one inference of the device's batch; None where the hardware gives none.
     """
 
     macs: float
     params: float
     size: float
     latency: float | None = None
+    energy: float | None = None
 
     def get(self, metric: str) -> float:
-        """Returns one metric by name; raises ValueError for latency without a table."""
+        """Returns one metric by name; raises ValueError for latency without a table, for energy where there is none."""
         value = getattr(self, metric)
         if value is None:
-            raise ValueError("no latency without a latency table")
+            raise ValueError(_MISSING[metric])
         return float(value)
 
 
 class CostModel:
     """Prices policies of a space without building them.
 
-    MACs, parameters and bytes are exact; latency is the sum over the table's entries plus the runtime's overhead.
+    MACs, parameters and bytes are exact; latency is the sum over the operators' latencies plus the runtime's overhead,
+    energy the sum over theirs.
 
     Args:
         graph: the network.
         space: the space that the policies are from.
-        table: latencies; without it, `metrics` has no latency.
+        table: a latency table or other hardware; without it, `metrics` has neither latency nor energy.
     """
 
-    def __init__(self, graph: ModelGraph, space: SearchSpace, table: LatencyTable | None = None) -> None:
+    def __init__(self, graph: ModelGraph, space: SearchSpace, table: Hardware | None = None) -> None:
         self.graph, self.space, self.table = graph, space, table
-        self.metrics = METRICS if table is not None else METRICS[1:]
+        has = {"latency": table is not None, "energy": table is not None and table.energy_from is not None}
+        self.metrics = tuple(metric for metric in METRICS if has.get(metric, True))
         self._precisions = Precisions(graph, space)
-        self._latency = LatencyModel(graph, space, self._precisions)
+        self._parts: Parts
+        if table is not None and table.per_layer:
+            self._parts = ProductModel(graph, space, reference_bits(table.device.precisions))
+        else:
+            self._parts = LatencyModel(graph, space, self._precisions)
         terms = [*_macs(graph), *_weights(graph, self._precisions)]
         columns = [term.columns for term in terms]
         self._names = [term.name for term in terms]
@@ -97,20 +108,22 @@ class CostModel:
         quantizers = _QUANTIZER_BYTES * self._precisions.quantizers(indices, placement)
         prices = {"macs": terms[:, 0], "params": terms[:, 1], "size": terms[:, 2] + quantizers}
         if self.table is not None:
-            prices["latency"] = sum(self._latency.prices(indices, placement, self.table), self.table.run_us)
+            prices["latency"] = sum(self._parts.prices(indices, placement, self.table), self.table.run_us)
+        if self.table is not None and "energy" in self.metrics:
+            prices["energy"] = sum(self._parts.prices(indices, placement, self.table, "energy"), np.zeros(len(indices)))
         return prices
 
     def breakdown(self, index: np.ndarray, metric: str) -> dict[str, float]:
         """Returns how much of one policy's cost each module or kernel has, largest first."""
         index = self.space.canonical(index)[None]
         placement = self._precisions.of(index)
-        if metric == "latency":
-            if self.table is None:
-                raise ValueError("no latency without a latency table")
-            prices = (float(price[0]) for price in self._latency.prices(index, placement, self.table))
-            pairs = list(zip(self._latency.names, prices, strict=True))
+        if metric not in _EXACT:
+            if self.table is None or metric not in self.metrics:
+                raise ValueError(_MISSING[metric])
+            prices = (float(price[0]) for price in self._parts.prices(index, placement, self.table, metric))
+            pairs = list(zip(self._parts.names, prices, strict=True))
         else:
-            values = self._terms(index, placement)[0] * self._coefficients[:, METRICS[1:].index(metric)]
+            values = self._terms(index, placement)[0] * self._coefficients[:, _EXACT.index(metric)]
             pairs = list(zip((name.removesuffix(".weight") for name in self._names), values, strict=True))
             if metric == "size":
                 quantizers = self._precisions.quantizers(index, placement)[0]
@@ -124,7 +137,7 @@ class CostModel:
     def signatures(self, index: np.ndarray) -> list[Signature]:
         """Returns the operators that the network runs under one policy, in order."""
         index = self.space.canonical(index)
-        return self._latency.signatures(index, self._precisions.of(index[None]))
+        return self._parts.signatures(index, self._precisions.of(index[None]))
 
     def all_signatures(self, most: int = 8) -> list[Signature]:
         """Returns the operators that the space can produce.
@@ -132,7 +145,7 @@ class CostModel:
         Args:
             most: options taken of each axis, spread evenly, ends included; a table interpolates between them.
         """
-        return self._latency.all_signatures([spread(range(size), most) for size in self.space.sizes])
+        return self._parts.all_signatures([spread(range(size), most) for size in self.space.sizes])
 
     def _terms(self, indices: np.ndarray, placement: Placement) -> np.ndarray:
         removed = np.zeros((len(indices), len(self._slopes)))

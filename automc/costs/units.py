@@ -7,6 +7,7 @@ UNITS = {
     "size": {"b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30},
     "macs": {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9},
     "params": {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9},
+    "energy": {"pj": 1e-6, "nj": 1e-3, "uj": 1.0, "µj": 1.0, "mj": 1e3, "j": 1e6},
 }
 """What a budget's number may be followed by, for each metric, in lower case."""
 
@@ -16,6 +17,7 @@ _STEPS = {
     "size": tuple((factor, f"{prefix}B") for factor, prefix in _THOUSANDS),
     "macs": _THOUSANDS,
     "params": _THOUSANDS,
+    "energy": ((1e6, "J"), (1e3, "mJ"), (1.0, "µJ"), (1e-3, "nJ"), (1e-6, "pJ")),
 }
 
 
@@ -25,7 +27,7 @@ def scale(kind: str, largest: float) -> tuple[float, str]:
 
 
 def format_cost(kind: str, value: float) -> str:
-    """Returns a latency, a size in bytes, or a number of MACs or parameters with its unit."""
+    """Returns a latency, an energy, a size in bytes, or a number of MACs or parameters with its unit."""
     factor, unit = scale(kind, value)
     return f"{number(value / factor)} {unit}".rstrip()
 

@@ -1,16 +1,19 @@
 """How long a device takes for each operator: measured, stored, looked up."""
 
 from automc.latency_tables.build import extend_table, measure_table
+from automc.latency_tables.energy import WithEnergy
 from automc.latency_tables.hardware import Estimate, Hardware
 from automc.latency_tables.measure import new_table
 from automc.latency_tables.overhead import Correction, Overhead, Whole
 from automc.latency_tables.signature import Signature
+from automc.latency_tables.simulated import Accelerator
 from automc.latency_tables.store import ensure_table, load_table, open_table, save_table, table_path
 from automc.latency_tables.table import Entry, LatencyTable
-from automc.latency_tables.targets import open_target
+from automc.latency_tables.targets import Target, open_target
 from automc.latency_tables.validation import Validation
 
 __all__ = [
+    "Accelerator",
     "Correction",
     "Entry",
     "Estimate",
@@ -18,8 +21,10 @@ __all__ = [
     "LatencyTable",
     "Overhead",
     "Signature",
+    "Target",
     "Validation",
     "Whole",
+    "WithEnergy",
     "ensure_table",
     "extend_table",
     "load_table",

@@ -35,9 +35,17 @@ class Hardware(ABC):
 
     A subclass answers for one operator at a time; the cost model adds up. It has a `device`, and may be asked for any
     signature that the network's kernels give (`automc.latency_tables.kernels`).
+
+    Attributes:
+        device: what it is, and which precisions it runs.
+        per_layer: whether each operator with multiply-accumulates runs by itself at bits of its own, and nothing else
+            costs anything, as on an accelerator; if not, kernels fuse and quantizers stand as in ONNX Runtime.
+        energy_from: where its energies come from, for whoever reads them; None where it knows none.
     """
 
     device: Device
+    per_layer: bool = False
+    energy_from: str | None = None
 
     @property
     @abstractmethod

@@ -21,7 +21,7 @@ class SpaceConfig(BaseModel):
         bits: bits of weights and activations that each layer may take instead of float; what the device does not
             run is refused.
         simulate: offer every pair of ``bits``, 2 to 8 or 32 each, whether or not the device runs it. Scores are those
-            of a simulation then, and there is no latency.
+            of a simulation then, and there is no latency. A device on paper that runs such bits needs no asking.
         channel_multiple: widths are multiples of it (the full width is always allowed); None takes the device's.
         min_keep: smallest share of a group's channels that is kept.
         exclude: unit names that stay as they are; a name ending in ``*`` excludes all that begin so.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +11,11 @@ INT8_BITS = (8, 8)
 """Bits of weights and of activations of a layer that runs in int8."""
 KNOWN_BITS = (*range(2, 9), FLOAT_BITS)
 """Bits that weights or activations can be given; those of a layer are simulated unless the device runs the pair."""
+
+
+def reference_bits(precisions: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    """Returns the precision of a network as it is, on a device that runs these: float, else the most bits it has."""
+    return max(precisions)
 
 
 @dataclass(frozen=True, order=True)

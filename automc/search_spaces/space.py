@@ -13,7 +13,7 @@ import numpy as np
 from automc.errors import ConfigError, TraceError, nearest
 from automc.graph import Group, ModelGraph
 from automc.search_spaces.config import SpaceConfig
-from automc.search_spaces.policy import FLOAT_BITS, INT8_BITS, KNOWN_BITS, Choice, Policy
+from automc.search_spaces.policy import FLOAT_BITS, INT8_BITS, KNOWN_BITS, Choice, Policy, reference_bits
 
 
 @dataclass(frozen=True)
@@ -188,30 +188,37 @@ def build_space(
 
 
 def _bits_axes(graph: ModelGraph, config: SpaceConfig, run: Sequence[tuple[int, int]]) -> list[Axis]:
-    """Returns an axis for every layer that can have fewer bits."""
-    if not config.simulate:
+    """Returns an axis for every layer that can have fewer bits; its last option is what the device runs as it is."""
+    reference, int8 = reference_bits(run), {layer.name for layer in graph.layers}
+    few = set(run) - {INT8_BITS, (FLOAT_BITS, FLOAT_BITS)}  # what is simulated here, a device on paper may run
+    if not config.simulate and not few:
         offered = _precisions(config.bits, run)
         return [Axis(layer.name, "bits", offered) for layer in graph.layers]
     unknown = [width for width in config.bits if width not in KNOWN_BITS]
     if unknown:
         raise ConfigError(f"space.bits: no simulation of {unknown[0]} bits; known are 2 to 8, or 32 for float")
-    pairs = set(itertools.product(config.bits, repeat=2)) - {(FLOAT_BITS, FLOAT_BITS)}
-    fewer = sorted(pairs, key=lambda pair: (sum(pair), pair))
-    int8 = {layer.name for layer in graph.layers}
+    pairs = set(_precisions(config.bits, run)) if few else set(itertools.product(config.bits, repeat=2))
+    fewer = sorted(pairs - {reference}, key=lambda pair: (sum(pair), pair))
     offers = {  # int8 follows the runtime's rules even here
-        layer.name: [pair for pair in fewer if pair != INT8_BITS or layer.name in int8] for layer in graph.weighted
+        layer.name: [pair for pair in (*fewer, reference) if pair != INT8_BITS or layer.name in int8]
+        for layer in graph.weighted
     }
-    return [Axis(name, "bits", (*options, (FLOAT_BITS, FLOAT_BITS))) for name, options in offers.items() if options]
+    return [
+        Axis(name, "bits", tuple(options))
+        for name, options in offers.items()
+        if len(options) > 1 and options[-1] == reference
+    ]
 
 
 def _precisions(bits: Sequence[int], run: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """Returns the precisions of layers that a configuration and a device have in common, float last."""
-    offered = sorted(pair for pair in run if set(pair) <= set(bits))
-    missing = [width for width in bits if not any(width in pair for pair in offered)]
+    """Returns the precisions of layers that a configuration and a device have in common, the device's own last."""
+    reference = reference_bits(run)
+    offered = sorted(pair for pair in run if set(pair) <= set(bits) and pair != reference)
+    missing = [width for width in bits if not any(width in pair for pair in (*offered, reference))]
     if missing:
         known = ", ".join(str(width) for width in sorted({width for pair in run for width in pair} - {FLOAT_BITS}))
         raise ConfigError(f"space.bits: the device does not run {missing[0]} bits; it runs: {known or 'float only'}")
-    return (*offered, (FLOAT_BITS, FLOAT_BITS))
+    return (*offered, reference)
 
 
 def _step(group: Group, multiple: int) -> int:
