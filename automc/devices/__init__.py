@@ -2,6 +2,7 @@
 
 from automc.devices.bench import Bench, LocalBench
 from automc.devices.device import Device
+from automc.devices.named import LOCAL, open_bench
 from automc.devices.timing import Timing, time_models
 
-__all__ = ["Bench", "Device", "LocalBench", "Timing", "time_models"]
+__all__ = ["LOCAL", "Bench", "Device", "LocalBench", "Timing", "open_bench", "time_models"]
