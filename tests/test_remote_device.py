@@ -29,7 +29,7 @@ from tests.remote import SECRET, Server, model, processes, saved, until
 
 CONV = dict(n=(1,), hw=(8, 8), k=(3, 3), s=(1, 1), p=(1, 1), d=(1, 1), g=(1,))
 SMALL = [Signature.of("conv+relu", (8, 8), **CONV), Signature.of("int8.conv", (8, 8), **CONV)]
-LONG = {"runs": 100, "passes": 100_000}  # longer than any test
+Timed = tuple[list[Path], list[dict[str, np.ndarray]]]
 
 
 @pytest.fixture(scope="module")
@@ -39,16 +39,27 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def timed(tmp_path: Path) -> tuple[list[Path], list[dict[str, np.ndarray]]]:
+def timed(tmp_path: Path) -> Timed:
     return saved(tmp_path / "model.onnx")
 
 
-def start_long(server: Server, timed: Any) -> subprocess.Popen[bytes]:
+def brief(server: Server, timed: Timed) -> float:
+    """Times a model once."""
+    return time_models(server.bench(), timed[0], timed[1], runs=1, passes=1)[0].us
+
+
+def endless(bench: RemoteBench, timed: Timed) -> None:
+    """Times a model for longer than any test takes."""
+    time_models(bench, timed[0], timed[1], "Timing it", runs=100, passes=100_000)
+
+
+def start_endless(server: Server, timed: Timed) -> subprocess.Popen[bytes]:
     """Lets another workbench begin a measurement that does not end."""
     code = (
-        "import sys, pathlib, numpy as np; from automc.devices import time_models; from automc.devices.remote import RemoteBench;"
-        f"time_models(RemoteBench({server.url!r}), [pathlib.Path({str(timed[0][0])!r})],"
-        f" [{{'x': np.zeros((1, 8), np.float32)}}], **{LONG})"
+        "import pathlib; import numpy as np\n"
+        "from automc.devices import open_bench, time_models\n"
+        f"paths, inputs = [pathlib.Path({str(timed[0][0])!r})], [{{'x': np.zeros((1, 8), np.float32)}}]\n"
+        f"time_models(open_bench({server.url!r}), paths, inputs, runs=100, passes=100_000)"
     )
     environment = os.environ | {TOKEN: SECRET, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL)
@@ -64,9 +75,9 @@ def test_the_device_says_itself_what_it_is(server: Server, monkeypatch: pytest.M
     assert DeviceConfig(target=server.url + "/", threads=2).open().device == Device.local(2)
 
 
-def test_models_and_operators_are_measured_there(server: Server, timed: Any) -> None:
+def test_models_and_operators_are_measured_there(server: Server, timed: Timed) -> None:
     bench = server.bench()
-    (timing,) = time_models(bench, *timed, runs=3, passes=2)
+    (timing,) = time_models(bench, timed[0], timed[1], runs=3, passes=2)
     assert timing.runs == 6
     assert 0 < timing.low <= timing.us <= timing.high
     entries = measure_entries(bench, SMALL)
@@ -89,7 +100,7 @@ def test_commands_know_the_device_by_its_address(
     assert TOKEN in done.line
 
 
-def test_who_does_not_know_the_token_learns_nothing(server: Server, timed: Any) -> None:
+def test_who_does_not_know_the_token_learns_nothing(server: Server, timed: Timed) -> None:
     with pytest.raises(ConfigError, match=re.escape(server.url) + ".* token") as caught:
         RemoteBench(server.url, token="wrong-horse-battery-staple")
     assert "horse" not in str(caught.value)
@@ -97,7 +108,7 @@ def test_who_does_not_know_the_token_learns_nothing(server: Server, timed: Any) 
         for given in ("", "Bearer", f"Basic {SECRET}", "Bearer \N{SNOWMAN}".encode()):
             answer = server.ask("GET", path, headers={"Authorization": given})
             assert (answer.status_code, answer.json()["code"]) == (401, "token")
-    time_models(server.bench(), *timed, runs=1, passes=1)
+    assert brief(server, timed) > 0
     assert SECRET not in server.output.read_text()
 
 
@@ -116,7 +127,7 @@ def test_a_token_is_made_and_told_once_where_none_is_given(tmp_path: Path) -> No
     ids=["memory", "time"],
 )
 def test_a_measurement_over_a_limit_fails_and_the_next_does_not(
-    tmp_path: Path, timed: Any, error: dict[str, str], cause: str
+    tmp_path: Path, timed: Timed, error: dict[str, str], cause: str
 ) -> None:
     options = [part for name, value in error.items() for part in (f"--{name}", value)]
     with Server(tmp_path, *options) as server:
@@ -126,21 +137,17 @@ def test_a_measurement_over_a_limit_fails_and_the_next_does_not(
             helper.make_node("ReduceMax", ["large"], ["one"], keepdims=0),
             helper.make_node("Add", ["x", "one"], ["y"]),
         ]
-        runs = {"runs": 1, "passes": 1}
-        if "max-memory-mb" in error:
-            onnx.save(model(nodes, [large]), tmp_path / "bad.onnx")
-        else:
-            onnx.save(model(), tmp_path / "bad.onnx")
-            runs = LONG
+        bad = model(nodes, [large]) if "max-memory-mb" in error else model()
+        onnx.save(bad, tmp_path / "bad.onnx")
         with pytest.raises(RuntimeFailure, match=cause) as caught:
-            time_models(server.bench(), [tmp_path / "bad.onnx"], timed[1], "Timing it", **runs)
+            endless(server.bench(), ([tmp_path / "bad.onnx"], timed[1]))
         assert "\n" not in str(caught.value)
         assert server.url in str(caught.value)
         assert str(tmp_path) not in str(caught.value)
-        assert time_models(server.bench(), *timed, runs=1, passes=1)[0].us > 0
+        assert brief(server, timed) > 0
 
 
-def test_a_child_that_is_killed_is_a_failure_of_its_job_only(server: Server, timed: Any) -> None:
+def test_a_child_that_is_killed_is_a_failure_of_its_job_only(server: Server, timed: Timed) -> None:
     def kill() -> None:
         until(lambda: bool(server.children()))
         os.kill(server.children()[0], signal.SIGKILL)
@@ -148,17 +155,17 @@ def test_a_child_that_is_killed_is_a_failure_of_its_job_only(server: Server, tim
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(RuntimeFailure, match="SIGKILL"):
-        time_models(server.bench(), *timed, **LONG)
+        endless(server.bench(), timed)
     killer.join()
-    assert time_models(server.bench(), *timed, runs=1, passes=1)[0].us > 0
+    assert brief(server, timed) > 0
 
 
 def test_one_is_measured_at_a_time_and_others_know_their_place(
-    server: Server, timed: Any, capsys: pytest.CaptureFixture[str]
+    server: Server, timed: Timed, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = start_long(server, timed)
-    results: list[Any] = []
-    mine = threading.Thread(target=lambda: results.extend(time_models(server.bench(), *timed, runs=1, passes=1)))
+    other = start_endless(server, timed)
+    results: list[float] = []
+    mine = threading.Thread(target=lambda: results.append(brief(server, timed)))
     mine.start()
     until(lambda: server.ask("GET", "/health").json()["jobs"] == {"uploading": 0, "waiting": 1, "running": 1})
     third = [("model0.onnx", model().SerializeToString())]
@@ -168,79 +175,70 @@ def test_one_is_measured_at_a_time_and_others_know_their_place(
     server.ask("DELETE", path)
     other.send_signal(signal.SIGINT)  # Ctrl-C on that workbench: its measurement goes at once, not after the minute
     mine.join(timeout=30)
-    assert results and results[0].us > 0
+    assert results and results[0] > 0
     assert other.wait(timeout=20) != 0
     assert server.ask("GET", path).json()["code"] == "unknown_job"
 
 
-def test_a_device_with_a_full_queue_says_so(tmp_path: Path, timed: Any) -> None:
+def test_a_device_with_a_full_queue_says_so(tmp_path: Path, timed: Timed) -> None:
     with Server(tmp_path, "--max-jobs", "1") as server:
         path, answer = server.job()
         assert answer.json()["state"] == "uploading"
         with pytest.raises(RuntimeFailure, match=f"{server.url}.* busy.* try later"):
-            time_models(server.bench(), *timed)
+            brief(server, timed)
         server.ask("DELETE", path)
-        assert time_models(server.bench(), *timed, runs=1, passes=1)[0].us > 0
+        assert brief(server, timed) > 0
 
 
-def test_a_vanished_workbench_is_forgotten(tmp_path: Path, timed: Any) -> None:
+def test_a_vanished_workbench_is_forgotten(tmp_path: Path, timed: Timed) -> None:
     with Server(tmp_path, "--forget-after", "1") as server:
         path, _ = server.job()  # began to send, and no more
-        other = start_long(server, timed)
+        other = start_endless(server, timed)
         other.kill()
         other.wait()
         until(lambda: not server.children(), seconds=15)
         assert server.running() == 0
         until(lambda: not list((tmp_path / "there/device").glob("*/*")))
         assert server.ask("GET", path).status_code == 404
-        assert time_models(server.bench(), *timed, runs=1, passes=1)[0].us > 0
+        assert brief(server, timed) > 0
 
 
-def test_a_device_that_is_killed_and_comes_back_measures_anew(tmp_path: Path, timed: Any) -> None:
+def test_a_device_that_is_killed_and_comes_back_measures_anew(tmp_path: Path) -> None:
     entries: dict[Signature, Any] = {}
-    bench = None
     with Server(tmp_path) as server:
         bench = server.bench()
-        block = server.job(
-            ("model0.onnx", model().SerializeToString()), inputs=0, action="profile", arguments=profile(10**9)
-        )
-        assert block[1].is_success
         measuring = threading.Thread(target=lambda: entries.update(measure_entries(bench, SMALL)))
         measuring.start()
-        until(lambda: server.ask("GET", "/health").json()["jobs"]["waiting"] == 1)
         until(lambda: bool(server.children()))
         orphans = server.children()
         server.process.kill()
         server.process.wait()
+    assert not entries
     until(lambda: not set(orphans) & {pid for pid, _ in processes()}, seconds=15)  # no child outlives its server
     with Server(tmp_path, port=server.port):
         measuring.join(timeout=60)
         assert set(entries) == set(SMALL)
 
 
-def profile(runs: int) -> dict[str, Any]:
-    return {"runs": runs, "warmup": 0, "passes": 1, "edges": [[]]}
-
-
-def test_a_device_that_stays_away_is_given_up(tmp_path: Path, timed: Any) -> None:
+def test_a_device_that_stays_away_is_given_up(tmp_path: Path, timed: Timed) -> None:
     with Server(tmp_path) as server:
         bench = server.bench(patience=0.5)
         assert server.end() == 0
     with pytest.raises(RuntimeFailure, match=f"{server.url} has stopped answering .* within 0.5 s; start it again"):
-        time_models(bench, *timed)
+        endless(bench, timed)
     with pytest.raises(RuntimeFailure, match=f"{server.url} does not answer .* `automc device serve`") as caught:
         RemoteBench(server.url, token=SECRET)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_server_ends_cleanly_and_its_child_with_it(tmp_path: Path, timed: Any, number: int) -> None:
+def test_the_server_ends_cleanly_and_its_child_with_it(tmp_path: Path, timed: Timed, number: int) -> None:
     with Server(tmp_path) as server:
         bench, failures = server.bench(patience=0.1), []
 
         def measure() -> None:
             try:
-                time_models(bench, *timed, **LONG)
+                endless(bench, timed)
             except AutoMCError as error:
                 failures.append(error)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Measure how long this machine takes for each operator, and query it.", no_args_is_help=True)
 
+DeviceName = Annotated[str, typer.Option("--device", help="local, or http://host:port of one far away.")]
 Threads = Annotated[int, typer.Option(help="Threads of one inference.", min=1)]
 Batch = Annotated[int, typer.Option(help="Examples in one inference.", min=1)]
 TablePath = Annotated[Path | None, typer.Option("--table", help="A table's file.  [default: this device's own]")]
@@ -24,24 +25,29 @@ TablePath = Annotated[Path | None, typer.Option("--table", help="A table's file.
 def measure(
     subject: Annotated[str, typer.Argument(help=SUBJECT_HELP)],
     out: Annotated[Path | None, typer.Option(help="Write a new table here, instead of extending your own.")] = None,
-    threads: Threads = 1,
-    batch: Batch = 1,
+    device: Annotated[str | None, typer.Option(help="local, or http://host:port of one far away.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of one inference.", min=1)] = None,
+    batch: Annotated[int | None, typer.Option(help="Examples in one inference.", min=1)] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Measure all operators that compressing this network can produce."""
+    """Measure all operators that compressing this network can produce.
+
+    The device, its threads and its examples of one inference are the configuration's where they are not given.
+    """
     from automc import files
     from automc.campaigns import read_subject
     from automc.cli.inspect import load_subject
     from automc.costs import CostModel
-    from automc.devices import LocalBench
-    from automc.latency_tables import ensure_table, measure_table, save_table, table_path
+    from automc.latency_tables import ensure_table, measure_table, open_target, save_table, table_path
     from automc.search_spaces import build_space
 
     if out is not None:
         files.ensure_writable(out.parent)
     read, config = load_subject(subject)
-    if (threads, batch) != (read.device.threads, read.device.batch):
-        read = read_subject(read.task, LocalBench(threads, batch))
+    if (device, threads, batch) != (None, None, None):
+        configured = read.device
+        name, threads, batch = device or read.target.name, threads or configured.threads, batch or configured.batch
+        read = read_subject(read.task, open_target(name, threads, batch))
     space = build_space(read.graph, config, read.device.channel_multiple, read.device.precisions)
     signatures = CostModel(read.graph, space).all_signatures()
     if out is not None:
@@ -58,13 +64,14 @@ def measure(
 @app.command()
 def show(
     table: TablePath = None,
+    device: DeviceName = "local",
     threads: Threads = 1,
     batch: Batch = 1,
     contains: Annotated[str, typer.Option(help="Only operators whose line contains this.")] = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Show a table: what it was measured on, and its operators."""
-    path, found = _open(table, threads, batch)
+    path, found = _open(table, device, threads, batch)
     entries = {str(s): e for s, e in sorted(found.entries.items()) if contains in str(s)}
     overhead = asdict(found.overhead)
     if as_json:
@@ -78,8 +85,8 @@ def show(
             }
         )
         return
-    device = found.device
-    typer.echo(f"{path}\n{device.processor}, {device.runtime}, {device.threads} thread(s), batch {device.batch}")
+    on = found.device
+    typer.echo(f"{path}\n{on.processor}, {on.runtime}, {on.threads} thread(s), batch {on.batch}")
     typer.echo(
         f"measured {found.measured_at}; overhead {overhead['run']} us a run, {overhead['kernel']} us a kernel, "
         f"{overhead['int8']} us a kernel in int8"
@@ -95,6 +102,7 @@ def show(
 def query(
     signature: Annotated[str, typer.Argument(help="An operator as `automc latency show` writes it, in quotes.")],
     table: TablePath = None,
+    device: DeviceName = "local",
     threads: Threads = 1,
     batch: Batch = 1,
     as_json: JsonFlag = False,
@@ -103,7 +111,7 @@ def query(
     from automc.latency_tables import Signature
 
     wanted = Signature.parse(signature)
-    entry = _open(table, threads, batch)[1].lookup(wanted)
+    entry = _open(table, device, threads, batch)[1].lookup(wanted)
     if as_json:
         print_json(
             {
@@ -118,16 +126,15 @@ def query(
         typer.echo(f"{wanted}: {entry.us} us ({entry.low} to {entry.high}), {entry.how}")
 
 
-def _open(path: Path | None, threads: int, batch: int) -> tuple[Path, LatencyTable]:
-    from automc.devices import Device
+def _open(path: Path | None, device: str, threads: int, batch: int) -> tuple[Path, LatencyTable]:
     from automc.errors import TableError
-    from automc.latency_tables import load_table, table_path
+    from automc.latency_tables import load_table, open_target, table_path
 
     if path is None:
-        path = table_path(Device.local(threads, batch))
+        path = table_path(open_target(device, threads, batch).device)
         if not path.exists():
             raise TableError(
-                f"no latency table yet for this device at {threads} thread(s), batch {batch}; "
-                "measure one: automc latency measure TASK"
+                f"no latency table yet for device {device} at {threads} thread(s), batch {batch}; "
+                f"measure one: automc latency measure TASK --device {device}"
             )
     return path, load_table(path)

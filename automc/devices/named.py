@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from automc.devices.bench import Bench, LocalBench
-
-LOCAL = "local"
+from automc.devices.bench import LOCAL, Bench, LocalBench
 
 
 def open_bench(name: str, threads: int = 1, batch: int = 1) -> Bench | None:

@@ -47,24 +47,24 @@ class RemoteBench(Bench):
         self, url: str, threads: int = 1, batch: int = 1, token: str | None = None, patience: float = PATIENCE
     ) -> None:
         self._line, self._patience = Line(url, token or find_token()), patience
-        self.url = self._line.url
+        self.name = self._line.url
         try:
             said = self._line.ask("GET", "/device", params={"threads": threads, "batch": batch})
         except (Lost, Unknown) as error:
             raise RuntimeFailure(
-                f"{self.url} does not answer ({error}); is `automc device serve` running there, and the tunnel open?"
+                f"{self.name} does not answer ({error}); is `automc device serve` running there, and the tunnel open?"
             ) from None
         if said.get("protocol") != PROTOCOL:
             raise RuntimeFailure(
-                f"{self.url} speaks protocol {str(said.get('protocol'))[:20]}, this AutoMC {PROTOCOL}; "
+                f"{self.name} speaks protocol {str(said.get('protocol'))[:20]}, this AutoMC {PROTOCOL}; "
                 "install the same version on both sides"
             )
         try:
             self.device = Device.model_validate(said.get("device"))
         except ValidationError:
-            raise _nonsense(self.url, "its description") from None
+            raise _nonsense(self.name, "its description") from None
         if (self.device.threads, self.device.batch) != (threads, batch):
-            raise _nonsense(self.url, "its description")
+            raise _nonsense(self.name, "its description")
 
     def run(
         self,
@@ -97,7 +97,7 @@ class RemoteBench(Bench):
             except ValidationError as error:
                 first = error.errors()[0]
                 raise RuntimeFailure(
-                    f"{description}: cannot be sent to {self.url}: {first['loc'][0]}: {first['msg']}"
+                    f"{description}: cannot be sent to {self.name}: {first['loc'][0]}: {first['msg']}"
                 ) from None
             errand = _Errand(
                 self._line, request, files, lambda note, done: bar.show(f"{description}{note and f': {note}'}", done)
@@ -107,7 +107,7 @@ class RemoteBench(Bench):
             except AutoMCError as error:
                 raise type(error)(f"{description}: {error}") from None
         if not _fits(answer, action, len(models), arguments):
-            raise _nonsense(self.url, "what it measured")
+            raise _nonsense(self.name, "what it measured")
         return answer
 
 
@@ -179,9 +179,10 @@ class _Errand:
         if state == "failed":
             said_so = " ".join(str(said.get("message")).split())[:500]
             raise RuntimeFailure(f"{said_so} (on {self._line.url})")
-        if state == "uploading":  # a file was lost
-            self._sent = self._was_sent = False
-        self._tell(f"waiting at {self._line.url}, {before} before it" if state == "waiting" else "", steps)
+        if state == "uploading":  # all was sent: it was to another server on that port
+            self._start_anew()
+        else:
+            self._tell(f"waiting at {self._line.url}, {before} before it" if state == "waiting" else "", steps)
         return state == "done"
 
 
