@@ -140,3 +140,52 @@ def external(location: str, name: str = "w") -> onnx.TensorProto:
     tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=[8], data_location=TensorProto.EXTERNAL)
     tensor.external_data.add(key="location", value=location)
     return tensor
+
+
+def constant(tensor: TensorProto) -> onnx.NodeProto:
+    return helper.make_node("Constant", [], ["w"], value=tensor)
+
+
+def inside_a_branch(node: onnx.NodeProto) -> onnx.ModelProto:
+    """A model whose branches have this node."""
+    out = helper.make_tensor_value_info("z", TensorProto.FLOAT, [8])
+    branch = helper.make_graph([node, helper.make_node("Identity", ["w"], ["z"])], "b", [], [out])
+    truth = helper.make_tensor("c", TensorProto.BOOL, [], [True])
+    choice = helper.make_node("If", ["c"], ["b"], then_branch=branch, else_branch=branch)
+    return model([choice, helper.make_node("Add", ["x", "b"], ["y"])], [truth])
+
+
+def with_function(node: onnx.NodeProto, domain: str = "ai.onnx") -> onnx.ModelProto:
+    """A model that has a function with this node."""
+    made = model()
+    made.functions.append(helper.make_function(domain, "f", [], ["w"], [node], [helper.make_opsetid("", 20)]))
+    return made
+
+
+def of_domain(domain: str) -> onnx.NodeProto:
+    return helper.make_node("Own", ["x"], ["w"], domain=domain)
+
+
+def bad_models() -> dict[str, tuple[onnx.ModelProto, str]]:
+    add = helper.make_node("Add", ["x", "w"], ["y"])
+    sparse = onnx.SparseTensorProto(values=external("other.bin"), dims=[8])
+    with_sparse = model([add])
+    with_sparse.graph.sparse_initializer.append(sparse)
+    without_location = external("other.bin")
+    without_location.data_location = TensorProto.DEFAULT
+    data, domain = "external data", "domain 'own.domain'"
+    return {
+        "absolute": (model([add], [external("/etc/passwd")]), data),
+        "above": (model([add], [external("../../../../../../etc/passwd")]), data),
+        "beside": (model([add], [external("request.json")]), data),
+        "named only": (model([add], [without_location]), data),
+        "constant": (model([constant(external("/etc/passwd")), add]), data),
+        "branch": (inside_a_branch(constant(external("/etc/passwd"))), data),
+        "function": (with_function(constant(external("/etc/passwd"))), data),
+        "sparse": (with_sparse, data),
+        "domain": (model([of_domain("own.domain"), add]), domain),
+        "domain in a branch": (inside_a_branch(of_domain("own.domain")), domain),
+        "domain in a function": (with_function(of_domain("own.domain")), domain),
+        "domain of a function": (with_function(constant(external("")), "own.domain"), domain),
+        "the runtime's own": (model([of_domain("com.microsoft"), add]), "domain 'com.microsoft'"),
+    }
