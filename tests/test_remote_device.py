@@ -189,7 +189,7 @@ def test_a_device_with_a_full_queue_says_so(tmp_path: Path, timed: Timed) -> Non
 
 
 def test_a_vanished_workbench_is_forgotten(tmp_path: Path, timed: Timed) -> None:
-    with Server(tmp_path, "--forget-after", "1") as server:
+    with Server(tmp_path, "--forget-after", "2") as server:
         path, _ = server.job()  # began to send, and no more
         other = start_endless(server, timed)
         other.kill()
@@ -198,7 +198,8 @@ def test_a_vanished_workbench_is_forgotten(tmp_path: Path, timed: Timed) -> None
         assert server.running() == 0
         until(lambda: not list((tmp_path / "there/device").glob("*/*")))
         assert server.ask("GET", path).status_code == 404
-        assert brief(server, timed) > 0
+        # one that asks is not, however long its measurement takes
+        time_models(server.bench(), timed[0], timed[1], runs=1000, passes=100)
 
 
 def test_a_device_that_is_killed_and_comes_back_measures_anew(tmp_path: Path) -> None:

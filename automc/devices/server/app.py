@@ -138,7 +138,9 @@ class _Api:
         if not job.over:
             with suppress(TimeoutError):
                 wait = _number(request, "wait", default=0, least=0)
-                await asyncio.wait_for(job.changed.wait(), min(wait, _LONGEST))
+                # well before the workbench, which hears nothing meanwhile, would be taken for a vanished one
+                longest = min(_LONGEST, self._queue.limits.silence / 3)
+                await asyncio.wait_for(job.changed.wait(), min(wait, longest))
         return self._status(self._job(request))
 
     async def forget(self, request: Request) -> Response:
