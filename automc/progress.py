@@ -53,6 +53,10 @@ class Bar:
         """Moves on by one step; ``note`` replaces the description."""
         self._progress.update(self._task, advance=1, description=note)
 
+    def show(self, note: str, done: int) -> None:
+        """Replaces the description and says how many steps are done: fewer than before where work starts anew."""
+        self._progress.update(self._task, completed=done, description=note)
+
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
     """Yields the items, showing a progress bar meanwhile."""

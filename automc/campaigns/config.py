@@ -22,7 +22,8 @@ class DeviceConfig(BaseModel):
     """What the model will run on.
 
     Attributes:
-        target: ``local`` for this machine, or the name of an accelerator on paper, such as ``bismo-cloud``.
+        target: ``local`` for this machine, ``http://host:port`` for one far away (``automc device serve``), or the name
+            of an accelerator on paper, such as ``bismo-cloud``.
         threads: threads of one inference.
         batch: examples in one inference.
     """
@@ -34,7 +35,7 @@ class DeviceConfig(BaseModel):
     batch: int = Field(default=1, ge=1)
 
     def open(self) -> Target:
-        """Returns the device; raises ConfigError where there is none of that name."""
+        """Returns the device; raises AutoMCError where there is none of that name, or it does not answer."""
         return open_target(self.target, self.threads, self.batch)
 
 

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from automc.cli import catalog, demo, inspect, latency, latency_validate, recipe, search
+from automc.cli import catalog, demo, device, inspect, latency, latency_validate, recipe, search
 from automc.errors import AutoMCError
 
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -34,6 +34,7 @@ app.command("search")(search.search)
 app.command("inspect")(inspect.inspect)
 latency.app.command("validate")(latency_validate.validate)
 app.add_typer(latency.app, name="latency")
+app.add_typer(device.app, name="device")
 app.add_typer(recipe.app, name="recipe")
 app.command("tasks")(catalog.tasks)
 app.command("agents")(catalog.agents)

@@ -100,17 +100,36 @@ def inspect(
     typer.echo(_int8(len(precisions), read, bool(config.bits)))
 
 
-def load_subject(subject: str) -> tuple[Subject, SpaceConfig]:
-    """Returns what a task's name, ``path.py:Class`` or CONFIG.yaml stands for, traced, and its search space."""
+def load_subject(
+    subject: str, device: str | None = None, threads: int | None = None, batch: int | None = None
+) -> tuple[Subject, SpaceConfig]:
+    """Returns what a task's name, ``path.py:Class`` or CONFIG.yaml stands for, traced, and its search space.
+
+    Args:
+        subject: the name.
+        device: the target's name; None for the configuration's, else this machine.
+        threads: threads of one inference, likewise.
+        batch: examples in one inference, likewise.
+    """
     from automc.campaigns import load_config, read_subject
+    from automc.campaigns.config import DeviceConfig
     from automc.search_spaces import load_preset
     from automc.tasks import load_task
 
+    given = {"target": device, "threads": threads, "batch": batch}
+    given = {name: value for name, value in given.items() if value is not None}
     if subject.endswith((".yaml", ".yml")):
         config = load_config(Path(subject))
         task = load_task(config.task, config.task_args, Path(subject).parent)
-        return read_subject(task, config.device.open()), config.space
-    return read_subject(load_task(subject)), load_preset("all")
+        return read_subject(task, config.device.model_copy(update=given).open()), config.space
+    return read_subject(load_task(subject), DeviceConfig().model_copy(update=given).open()), load_preset("all")
+
+
+def name_of(subject: str) -> str:
+    """Returns what a subject is called in a table: its task."""
+    from automc.campaigns import load_config
+
+    return load_config(Path(subject)).subject if subject.endswith((".yaml", ".yml")) else subject
 
 
 def _members(read: Subject, group_name: str) -> list[str]:

@@ -30,24 +30,21 @@ def validate(
 ) -> None:
     """Measure random policies of a network whole, and say how far the table's predictions were off."""
     from automc import files
-    from automc.campaigns import read_subject, render_validation
+    from automc.campaigns import render_validation
     from automc.campaigns import validate as compare
     from automc.campaigns.setup import table_for
     from automc.campaigns.validate import keep
-    from automc.cli.inspect import load_subject
+    from automc.cli.inspect import load_subject, name_of
     from automc.costs import CostModel
-    from automc.latency_tables import open_target
     from automc.search_spaces import build_space
 
     if out is not None:
         files.ensure_writable(out.parent)
-    read, config = load_subject(subject)
-    if device is not None:
-        read = read_subject(read.task, open_target(device, read.device.threads, read.device.batch))
+    read, config = load_subject(subject, device)
     space = build_space(read.graph, config, read.device.channel_multiple, read.device.precisions)
     found, path, _ = table_for(read, CostModel(read.graph, space).all_signatures(), table)
     files.ensure_writable(path.parent)
-    validation, points = compare(read, space, found, policies, seed, _name(subject))
+    validation, points = compare(read, space, found, policies, seed, name_of(subject))
     keep(validation, path)
     if out is not None:
         files.write_text(out, render_validation(validation, points, read.units(), found, path))
@@ -57,12 +54,6 @@ def validate(
         _show(validation, points[0], path)
         if out is not None:
             typer.echo(f"{out}: predicted against measured, network by network")
-
-
-def _name(subject: str) -> str:
-    from automc.campaigns import load_config
-
-    return load_config(Path(subject)).subject if subject.endswith((".yaml", ".yml")) else subject
 
 
 def _plain(point: Point) -> dict[str, Any]:

@@ -7,7 +7,9 @@ each finished step prints a line, for the parent's progress bar.
 
 import base64
 import json
+import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -146,7 +148,20 @@ def _in_pieces(run, feeds, size):
         yield [output[: size - missing] for output in run(full)]
 
 
+def _bound(memory):
+    """Lets this process have so many bytes of memory at most, and end when its parent does; None is no limit.
+
+    A parent that is killed closes the pipe that is our standard input.
+    """
+    if memory is not None:
+        import resource  # not on every platform
+
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
+
+
 if __name__ == "__main__":
     request = json.loads(Path(sys.argv[1]).read_text())
+    _bound(request.pop("memory", None))
     actions = {"profile": profile, "clock": clock, "nodes": nodes, "predict": predict}
     actions[request.pop("action")](Path(sys.argv[1]).parent, **request)

@@ -10,14 +10,19 @@ from typing import Any
 from automc.devices.child import Feeds, run_child
 from automc.devices.device import Device
 
+LOCAL = "local"
+"""The name of this machine."""
+
 
 class Bench(ABC):
     """A device at hand.
 
     Attributes:
+        name: by which it was asked for.
         device: what it is, with the threads and examples of one inference.
     """
 
+    name: str
     device: Device
 
     @abstractmethod
@@ -57,7 +62,7 @@ class LocalBench(Bench):
     """
 
     def __init__(self, threads: int = 1, batch: int = 1) -> None:
-        self.device = Device.local(threads, batch)
+        self.name, self.device = LOCAL, Device.local(threads, batch)
 
     def run(
         self,
