@@ -180,7 +180,7 @@ def _table(config: SearchConfig, folder: Path, subject: Subject, space: SearchSp
         path = folder / config.latency_table
         if not path.is_file():
             raise ConfigError(f"latency_table: no file {path}")
-        table, reused = open_table(path, subject.device), True
+        table, reused = open_table(path, subject.device, config.force_table), True
         for signature in signatures:
             table.lookup(signature)
     info = TableInfo(
@@ -189,5 +189,6 @@ def _table(config: SearchConfig, folder: Path, subject: Subject, space: SearchSp
         method=table.method,
         operators=len(table.entries),
         reused=reused,
+        forced=subject.device.mismatch(table.device),
     )
     return table, info

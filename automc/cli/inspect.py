@@ -100,17 +100,24 @@ def inspect(
     typer.echo(_int8(len(precisions), read, bool(config.bits)))
 
 
-def load_subject(subject: str) -> tuple[Subject, SpaceConfig]:
-    """Returns what a task's name, ``path.py:Class`` or CONFIG.yaml stands for, traced, and its search space."""
+def load_subject(subject: str, **device: str | int | None) -> tuple[Subject, SpaceConfig]:
+    """Returns what a task's name, ``path.py:Class`` or CONFIG.yaml stands for, traced, and its search space.
+
+    Args:
+        subject: which of these.
+        **device: keys of the configuration's ``device``; those that are not None win over the configuration's own.
+    """
     from automc.campaigns import load_config, read_subject
+    from automc.campaigns.config import DeviceConfig
     from automc.search_spaces import load_preset
     from automc.tasks import load_task
 
+    given = {key: value for key, value in device.items() if value is not None}
     if subject.endswith((".yaml", ".yml")):
         config = load_config(Path(subject))
         task = load_task(config.task, config.task_args, Path(subject).parent)
-        return read_subject(task, config.device.open()), config.space
-    return read_subject(load_task(subject)), load_preset("all")
+        return read_subject(task, config.device.model_copy(update=given).open()), config.space
+    return read_subject(load_task(subject), DeviceConfig.model_validate(given).open()), load_preset("all")
 
 
 def _members(read: Subject, group_name: str) -> list[str]:

@@ -1,47 +1,41 @@
-"""``automc latency``: measuring this machine and asking its table."""
+"""``automc latency``: measuring a device, and the commands about its table."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from automc.cli.output import SUBJECT_HELP, JsonFlag, print_json, print_table
+from automc.cli import latency_files, latency_query, latency_show
+from automc.cli.output import SUBJECT_HELP, JsonFlag, print_json
+from automc.cli.tables import Batch, DeviceName, Threads
 
-if TYPE_CHECKING:
-    from automc.latency_tables import LatencyTable
-
-app = typer.Typer(help="Measure how long this machine takes for each operator, and query it.", no_args_is_help=True)
-
-Threads = Annotated[int, typer.Option(help="Threads of one inference.", min=1)]
-Batch = Annotated[int, typer.Option(help="Examples in one inference.", min=1)]
-TablePath = Annotated[Path | None, typer.Option("--table", help="A table's file.  [default: this device's own]")]
+app = typer.Typer(help="Measure how long a device takes for each operator, and query it.", no_args_is_help=True)
 
 
 @app.command()
 def measure(
     subject: Annotated[str, typer.Argument(help=SUBJECT_HELP)],
     out: Annotated[Path | None, typer.Option(help="Write a new table here, instead of extending your own.")] = None,
-    threads: Threads = 1,
-    batch: Batch = 1,
+    device: DeviceName = None,
+    threads: Threads = None,
+    batch: Batch = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure all operators that compressing this network can produce."""
     from automc import files
-    from automc.campaigns import read_subject
     from automc.cli.inspect import load_subject
     from automc.costs import CostModel
-    from automc.devices import LocalBench
-    from automc.latency_tables import ensure_table, measure_table, save_table, table_path
+    from automc.errors import ConfigError
+    from automc.latency_tables import Hardware, ensure_table, measure_table, save_table, table_path
     from automc.search_spaces import build_space
 
     if out is not None:
         files.ensure_writable(out.parent)
-    read, config = load_subject(subject)
-    if (threads, batch) != (read.device.threads, read.device.batch):
-        read = read_subject(read.task, LocalBench(threads, batch))
+    read, config = load_subject(subject, target=device, threads=threads, batch=batch)
+    if isinstance(read.target, Hardware):
+        raise ConfigError(f"{read.device.name} is simulated: it answers by its formulas, there is nothing to measure")
     space = build_space(read.graph, config, read.device.channel_multiple, read.device.precisions)
     signatures = CostModel(read.graph, space).all_signatures()
     if out is not None:
@@ -55,79 +49,8 @@ def measure(
         typer.echo(f"{path}: {len(table.entries)} operators")
 
 
-@app.command()
-def show(
-    table: TablePath = None,
-    threads: Threads = 1,
-    batch: Batch = 1,
-    contains: Annotated[str, typer.Option(help="Only operators whose line contains this.")] = "",
-    as_json: JsonFlag = False,
-) -> None:
-    """Show a table: what it was measured on, and its operators."""
-    path, found = _open(table, threads, batch)
-    entries = {str(s): e for s, e in sorted(found.entries.items()) if contains in str(s)}
-    overhead = asdict(found.overhead)
-    if as_json:
-        print_json(
-            {
-                "path": str(path),
-                "device": found.device.model_dump(mode="json"),
-                "measured_at": found.measured_at,
-                "overhead_us": overhead,
-                "operators": {line: {"us": e.us, "low": e.low, "high": e.high} for line, e in entries.items()},
-            }
-        )
-        return
-    device = found.device
-    typer.echo(f"{path}\n{device.processor}, {device.runtime}, {device.threads} thread(s), batch {device.batch}")
-    typer.echo(
-        f"measured {found.measured_at}; overhead {overhead['run']} us a run, {overhead['kernel']} us a kernel, "
-        f"{overhead['int8']} us a kernel in int8"
-    )
-    print_table(
-        f"{len(entries)} of {len(found.entries)} operators",
-        ["operator", "us", "quartiles"],
-        [(line, e.us, f"{e.low} to {e.high}") for line, e in entries.items()],
-    )
-
-
-@app.command()
-def query(
-    signature: Annotated[str, typer.Argument(help="An operator as `automc latency show` writes it, in quotes.")],
-    table: TablePath = None,
-    threads: Threads = 1,
-    batch: Batch = 1,
-    as_json: JsonFlag = False,
-) -> None:
-    """Ask for one operator; between measured widths the answer is interpolated and says so."""
-    from automc.latency_tables import Signature
-
-    wanted = Signature.parse(signature)
-    entry = _open(table, threads, batch)[1].lookup(wanted)
-    if as_json:
-        print_json(
-            {
-                "operator": str(wanted),
-                "us": entry.us,
-                "low": entry.low,
-                "high": entry.high,
-                "how": entry.how,
-            }
-        )
-    else:
-        typer.echo(f"{wanted}: {entry.us} us ({entry.low} to {entry.high}), {entry.how}")
-
-
-def _open(path: Path | None, threads: int, batch: int) -> tuple[Path, LatencyTable]:
-    from automc.devices import Device
-    from automc.errors import TableError
-    from automc.latency_tables import load_table, table_path
-
-    if path is None:
-        path = table_path(Device.local(threads, batch))
-        if not path.exists():
-            raise TableError(
-                f"no latency table yet for this device at {threads} thread(s), batch {batch}; "
-                "measure one: automc latency measure TASK"
-            )
-    return path, load_table(path)
+app.command()(latency_show.show)
+app.command()(latency_query.query)
+app.command()(latency_show.compare)
+app.command("export")(latency_files.export)
+app.command("import")(latency_files.import_)

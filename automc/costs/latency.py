@@ -81,9 +81,9 @@ class LatencyModel:
         """Yields the latency (B,) of each part under policies (B, A), in microseconds, its overhead included."""
         return (part.prices(indices, placement, table) for part in self._parts)
 
-    def signatures(self, index: np.ndarray, placement: Placement) -> list[Signature]:
-        """Returns what the network runs under one policy (A,) and its placement."""
-        return [part.signature(index) for part in self._parts if part.runs(index[None], placement)[0]]
+    def operators(self, index: np.ndarray, placement: Placement) -> list[tuple[str, Signature]]:
+        """Returns what the network runs under one policy (A,) and its placement, each with its name."""
+        return [(part.name, part.signature(index)) for part in self._parts if part.runs(index[None], placement)[0]]
 
     def all_signatures(self, grid: list[list[int]]) -> list[Signature]:
         """Returns all that the network can run where each axis takes one of these options."""
