@@ -195,6 +195,7 @@ def test_an_imported_table_interpolates_nothing_and_stays_imported_in_its_file(t
         ({BLOCK: 3}, "valid dictionary"),
         ({}, "no entries"),
         ("{a: [", "not valid YAML at line"),
+        ("a: " + "[" * 100_000, "nested more than 100 deep"),
         ("!!python/object/apply:os.system [true]", "not valid YAML"),
     ],
 )

@@ -118,8 +118,8 @@ def _print(subject: str, source: Source, found: Forecast, breakdown: bool) -> No
     typer.echo(f"{subject}\n  on {say_device(source.hardware.device)}")
     for said in source.lines():
         typer.echo(f"  {said}")
-    typer.echo(f"latency     {latency(found.us)}, nine of ten within {latency(found.low)} to {latency(found.high)}")
-    typer.echo(f"            ({found.interval})")
+    typer.echo(f"latency     {latency(found.us)} ({latency(found.low)} to {latency(found.high)})")
+    typer.echo(f"            {found.interval}")
     origin = ", ".join(
         f"{100 * share:.1f}% {how} ({found.counts[how]} operators)" for how, share in found.shares.items()
     )

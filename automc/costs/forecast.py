@@ -46,9 +46,9 @@ class Forecast:
 
     Attributes:
         cost: all metrics.
-        low: lower end of the interval in which nine of ten measured latencies would lie.
+        low: lower end of the interval; where the table was validated, nine of ten measured latencies lie in it.
         high: upper end.
-        interval: by what rule operators' intervals were added up, in a sentence.
+        interval: what it takes into account, and how operators' intervals were added up.
         run_us: what an inference costs beyond its operators.
         operators: what the network runs, in order.
     """
@@ -181,12 +181,15 @@ def _refuse_bits(policy: Policy, device: Device) -> None:
 
 
 def _common_error(hardware: Hardware) -> tuple[float | None, str]:
-    """Returns half the interval of the error that all operators have in common, as a share, and how it is known."""
+    """Returns half the interval of the error that all operators have in common, as a share, and what that makes."""
     validations: Sequence[Validation] = getattr(hardware, "validations", ())
     if not validations:
-        return None, "operators' errors added up as if all had the same sign: nothing was validated on networks"
+        return None, (
+            "by operators' own errors, as if all had the same sign; how far off it is for whole networks was never "
+            "validated"
+        )
     worst = max(validations, key=lambda validation: validation.rmspe)
     return NINE_OF_TEN * worst.rmspe, (
-        f"operators' errors independent, beside a common one of {100 * worst.rmspe:.1f}% (RMSPE of {worst.subject}, "
-        "the worst of the table's validations)"
+        f"nine of ten measurements, by operators' errors, independent, and a common one of {100 * worst.rmspe:.1f}%: "
+        f"RMSPE of {worst.subject}, the worst of the table's validations"
     )
