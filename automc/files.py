@@ -29,6 +29,9 @@ except ImportError:  # a PyYAML built without libyaml
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
 
+_DEEPEST = 100
+
+
 def home() -> Path:
     """Returns the folder of tables and caches: ``AUTOMC_HOME``, or the platform's user directory."""
     return Path(os.environ.get("AUTOMC_HOME") or platformdirs.user_data_dir("automc", appauthor=False))
@@ -101,7 +104,10 @@ def read_yaml(path: Path, model: type[Model], error: type[AutoMCError], version:
     """
     what = f"{path}"
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        text = path.read_text(encoding="utf-8")
+        if _is_deep(text):
+            raise error(f"{what}: nested more than {_DEEPEST} deep; no file of ours is")
+        data = yaml.load(text, Loader=_Loader)
     except FileNotFoundError:
         raise error(f"{what}: no such file") from None
     except (OSError, UnicodeDecodeError) as problem:
@@ -118,6 +124,19 @@ def read_yaml(path: Path, model: type[Model], error: type[AutoMCError], version:
         if isinstance(found, int) and found > version:
             raise error(f"{what}: version {found} is newer than this AutoMC reads ({version}); upgrade automc")
     return parse(data, model, error, what)
+
+
+def _is_deep(text: str) -> bool:
+    """Says whether YAML is nested so deep that loading it could exhaust the stack, which ends the process."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEEPEST:
+            return True
+    return False
 
 
 def parse(data: dict[str, Any], model: type[Model], error: type[AutoMCError], what: str) -> Model:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from automc import files
 from automc.agents import AGENTS
@@ -72,6 +72,7 @@ class SearchConfig(BaseModel):
         methods: how a policy is applied: which channels stay, recovery, quantization.
         device: what the model will run on.
         latency_table: a table to use as it is; by default the user's own for this device, measured where needed.
+        force_table: use `latency_table` though it was measured on another device; whatever rests on it says so.
         finalists: best policies that are exported and measured before one is chosen.
         finetune: how the best of these are trained after that.
         seed: seeds everything random.
@@ -89,6 +90,7 @@ class SearchConfig(BaseModel):
     methods: Methods = Field(default_factory=Methods)
     device: DeviceConfig = Field(default_factory=DeviceConfig)
     latency_table: Path | None = None
+    force_table: bool = False
     finalists: int = Field(default=5, ge=1)
     finetune: FineTune = Field(default_factory=FineTune)
     seed: int = Field(default=0, ge=0)
@@ -115,6 +117,12 @@ class SearchConfig(BaseModel):
     @classmethod
     def _preset(cls, value: Any) -> Any:
         return _as_value_error(lambda: load_preset(value)) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _forces_what_was_named(self) -> SearchConfig:
+        if self.force_table and self.latency_table is None:
+            raise ValueError("force_table: names no table by itself; say which: latency_table")
+        return self
 
     @property
     def subject(self) -> str:

@@ -131,6 +131,7 @@ def _finish(search: Search, folder: Path, staging: Path, checkpoints: Path, star
         seed=config.seed,
         evaluations=len(search.evaluations),
         tuned_epochs=best.tuned.trained.epochs if best.tuned else 0.0,
+        forced_table=result.table.forced if result.table else None,
         created_at=result.created_at,
         versions=result.versions,
     )

@@ -154,7 +154,17 @@ class Row(_Plain):
 
 
 class TableInfo(_Plain):
-    """The latency table that was used; ``operators`` that it has, where it lies, and how far it was off elsewhere."""
+    """The latency table that was used.
+
+    Attributes:
+        path: where it lies.
+        measured_at: when it was measured.
+        method: how.
+        operators: how many it has.
+        reused: whether nothing had to be measured.
+        validations: how far it was off for whole networks.
+        forced: what differs between the device that it is of and the one it was used for, where that was forced.
+    """
 
     path: str
     measured_at: str
@@ -162,6 +172,7 @@ class TableInfo(_Plain):
     operators: int
     reused: bool
     validations: list[Validation] = Field(default_factory=list)
+    forced: str | None = None
 
 
 class SearchResult(_Plain):
@@ -224,6 +235,13 @@ class SearchResult(_Plain):
     def scored(self) -> list[Evaluated]:
         """The evaluations that did not fail."""
         return [done for done in self.evaluations if done.score is not None]
+
+    @property
+    def forced(self) -> str | None:
+        """What every report has to say where the table is another device's; None where it is not."""
+        if self.table is None or self.table.forced is None:
+            return None
+        return f"Predicted latency is that of another device, whose table was forced: {self.table.forced}."
 
     def row(self, name: str) -> Row:
         """Returns one network of the comparison; raises KeyError when it is not there."""

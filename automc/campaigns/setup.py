@@ -209,7 +209,7 @@ def _table(config: SearchConfig, folder: Path, subject: Subject, space: SearchSp
     named = config.latency_table and folder / config.latency_table
     if named and not named.is_file():
         raise ConfigError(f"latency_table: no file {named}")
-    table, path, reused = table_for(subject, signatures, named)
+    table, path, reused = table_for(subject, signatures, named, config.force_table)
     progress.say(f"Latency: {trust(table.validations, config.subject)}")
     info = TableInfo(
         path=str(path),
@@ -218,12 +218,13 @@ def _table(config: SearchConfig, folder: Path, subject: Subject, space: SearchSp
         operators=len(table.entries),
         reused=reused,
         validations=list(table.validations),
+        forced=subject.device.mismatch(table.device),
     )
     return table, info
 
 
 def table_for(
-    subject: Subject, signatures: Sequence[Signature], named: Path | None = None
+    subject: Subject, signatures: Sequence[Signature], named: Path | None = None, force: bool = False
 ) -> tuple[LatencyTable, Path, bool]:
     """Returns a table with these operators, where it lies, and whether nothing had to be measured for it.
 
@@ -231,6 +232,7 @@ def table_for(
         subject: whose device it is for.
         signatures: what it must have.
         named: a table to use as it is; by default the user's own, in which what it lacks is measured.
+        force: whether the named one is used even though it is another device's.
 
     Raises:
         TableError: the table is damaged or another device's, or the named one lacks an operator.
@@ -238,7 +240,7 @@ def table_for(
     if named is None:
         table, reused = ensure_table(subject.bench, signatures)
         return table, table_path(subject.device), reused
-    table = open_table(named, subject.device)
+    table = open_table(named, subject.device, force)
     for signature in signatures:
         table.lookup(signature)
     return table, named, True

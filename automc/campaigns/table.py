@@ -123,7 +123,9 @@ def render_table(result: SearchResult) -> Table:
     colour = "green" if good else "yellow"
     table = Table(
         title=Text(f"{result.task}: {', '.join(result.budgets)}", style="bold"),
-        caption=Text(result.verdict, style=f"bold {colour}").append(f"\n{failed}." if failed else "", style="not bold"),
+        caption=Text(result.verdict, style=f"bold {colour}")
+        .append(f"\n{result.forced}" if result.forced else "")
+        .append(f"\n{failed}." if failed else "", style="not bold"),
         caption_justify="left",
         title_justify="left",
         padding=(0, 1) if detailed else (0, 0, 0, 1),

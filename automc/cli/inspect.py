@@ -100,24 +100,19 @@ def inspect(
     typer.echo(_int8(len(precisions), read, bool(config.bits)))
 
 
-def load_subject(
-    subject: str, device: str | None = None, threads: int | None = None, batch: int | None = None
-) -> tuple[Subject, SpaceConfig]:
+def load_subject(subject: str, **device: str | int | None) -> tuple[Subject, SpaceConfig]:
     """Returns what a task's name, ``path.py:Class`` or CONFIG.yaml stands for, traced, and its search space.
 
     Args:
-        subject: the name.
-        device: the target's name; None for the configuration's, else this machine.
-        threads: threads of one inference, likewise.
-        batch: examples in one inference, likewise.
+        subject: which of these.
+        **device: keys of the configuration's ``device``; those that are not None win over the configuration's own.
     """
     from automc.campaigns import load_config, read_subject
     from automc.campaigns.config import DeviceConfig
     from automc.search_spaces import load_preset
     from automc.tasks import load_task
 
-    given = {"target": device, "threads": threads, "batch": batch}
-    given = {name: value for name, value in given.items() if value is not None}
+    given = {key: value for key, value in device.items() if value is not None}
     if subject.endswith((".yaml", ".yml")):
         config = load_config(Path(subject))
         task = load_task(config.task, config.task_args, Path(subject).parent)

@@ -40,7 +40,7 @@ def validate(
 
     if out is not None:
         files.ensure_writable(out.parent)
-    read, config = load_subject(subject, device)
+    read, config = load_subject(subject, target=device)
     space = build_space(read.graph, config, read.device.channel_multiple, read.device.precisions)
     found, path, _ = table_for(read, CostModel(read.graph, space).all_signatures(), table)
     files.ensure_writable(path.parent)

@@ -49,6 +49,8 @@ def show(recipe: RecipePath, as_json: JsonFlag = False) -> None:
     if found.tuned_epochs:
         typer.echo(f"fine-tuned for {format_epochs(found.tuned_epochs)}")
     typer.echo(f"{found.device.processor}, {found.device.runtime}, {found.device.threads} thread(s)")
+    if found.forced_table:
+        typer.echo(f"predicted latency is that of another device, whose table was forced: {found.forced_table}")
     rows = []
     for name, one, metric in (
         ("measured latency", lambda f: f.measured_us and f.measured_us[1], "latency"),

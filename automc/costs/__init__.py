@@ -1,8 +1,9 @@
 """What a policy costs, without building it, and keeping a budget."""
 
 from automc.costs.budget import Budget
+from automc.costs.forecast import Forecast, forecast
 from automc.costs.model import METRICS, Cost, CostModel
 from automc.costs.projection import Projection
 from automc.costs.reach import check_reachable
 
-__all__ = ["METRICS", "Budget", "Cost", "CostModel", "Projection", "check_reachable"]
+__all__ = ["METRICS", "Budget", "Cost", "CostModel", "Forecast", "Projection", "check_reachable", "forecast"]

@@ -43,9 +43,9 @@ class Parts:
         """Yields the price (B,) of each part under policies (B, A): microseconds, overhead included, or microjoules."""
         return (part.prices(indices, placement, hardware, metric) for part in self._parts)
 
-    def signatures(self, index: np.ndarray, placement: Placement) -> list[Signature]:
-        """Returns what the network runs under one policy (A,) and its placement."""
-        return [part.signature(index) for part in self._parts if part.runs(index[None], placement)[0]]
+    def operators(self, index: np.ndarray, placement: Placement) -> list[tuple[str, Signature]]:
+        """Returns what the network runs under one policy (A,) and its placement, each with its name."""
+        return [(part.name, part.signature(index)) for part in self._parts if part.runs(index[None], placement)[0]]
 
     def all_signatures(self, grid: list[list[int]]) -> list[Signature]:
         """Returns all that the network can run where each axis takes one of these options."""

@@ -134,10 +134,14 @@ class CostModel:
                 parts[name] = parts.get(name, 0.0) + float(value)
         return dict(sorted(parts.items(), key=lambda item: -item[1]))
 
+    def operators(self, index: np.ndarray) -> list[tuple[str, Signature]]:
+        """Returns the operators that the network runs under one policy (A,), in order, each with its name."""
+        index = self.space.canonical(index)
+        return self._parts.operators(index, self._precisions.of(index[None]))
+
     def signatures(self, index: np.ndarray) -> list[Signature]:
         """Returns the operators that the network runs under one policy, in order."""
-        index = self.space.canonical(index)
-        return self._parts.signatures(index, self._precisions.of(index[None]))
+        return [signature for _, signature in self.operators(index)]
 
     def all_signatures(self, most: int = 8) -> list[Signature]:
         """Returns the operators that the space can produce.

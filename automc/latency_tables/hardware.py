@@ -9,8 +9,8 @@ from typing import Literal
 from automc.devices.device import Device
 from automc.latency_tables.signature import Signature
 
-How = Literal["measured", "interpolated", "regressed", "roofline", "model"]
-"""Where an answer comes from; ``model`` is the formula of a simulated accelerator."""
+How = Literal["measured", "interpolated", "regressed", "roofline", "model", "imported"]
+"""Where an answer comes from; ``model`` is the formula of a simulated accelerator, ``imported`` another's file."""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from automc.devices.bench import Bench
 from automc.devices.device import Device
 from automc.errors import TableError
 from automc.latency_tables.build import extend_table
+from automc.latency_tables.imported import ImportedTable
 from automc.latency_tables.measure import new_table
 from automc.latency_tables.overhead import Correction, Overhead, Whole
 from automc.latency_tables.signature import Signature
@@ -46,6 +48,11 @@ class _Whole(_Strict):
     kinds: dict[str, tuple[FiniteFloat, int]]
 
 
+class _Imported(_Strict):
+    source: str
+    per_layer: bool
+
+
 class _Entry(_Strict):
     us: FiniteFloat = Field(ge=0)
     low: FiniteFloat = Field(ge=0)
@@ -64,6 +71,7 @@ class _File(_Strict):
     reference_us: FiniteFloat = Field(default=0.0, ge=0)
     wholes: tuple[_Whole, ...] = ()
     validations: tuple[Validation, ...] = ()
+    imported: _Imported | None = None
     overhead_us: _Overhead
     operators: dict[str, _Entry]
 
@@ -80,7 +88,10 @@ def load_table(path: Path) -> LatencyTable:
         entries = {Signature.parse(line): Entry(**entry.model_dump()) for line, entry in data.operators.items()}
     except TableError as error:
         raise TableError(f"{path}: {error}") from None
-    return LatencyTable(
+    make: Callable[..., LatencyTable] = LatencyTable
+    if data.imported is not None:
+        make = partial(ImportedTable, imported=data.imported.source, per_layer=data.imported.per_layer)
+    return make(
         device=data.device,
         overhead=_overhead(data.overhead_us),
         entries=entries,
@@ -103,6 +114,11 @@ def save_table(table: LatencyTable, path: Path) -> None:
         "repeatability": table.repeatability,
         "reference_us": table.reference_us,
         "validations": [validation.model_dump(mode="json") for validation in table.validations],
+        **(
+            {"imported": {"source": table.imported, "per_layer": table.per_layer}}
+            if isinstance(table, ImportedTable)
+            else {}
+        ),
         "overhead_us": asdict(table.overhead),
         "wholes": [_plain(whole) for whole in table.wholes],
         "operators": {str(signature): _line(entry) for signature, entry in sorted(table.entries.items())},
@@ -137,7 +153,9 @@ def ensure_table(
     files.ensure_writable(path.parent)
     if path.exists():
         try:
-            table = open_table(path, bench.device)
+            table = load_table(path)
+            if difference := bench.device.mismatch(table.device):
+                raise TableError(f"{path}: measured on another device ({difference})")
         except TableError as error:
             mend = ". It is AutoMC's own: delete it and it will be measured anew" if own else ""
             raise TableError(f"{error}{mend}") from None
@@ -151,16 +169,25 @@ def ensure_table(
     return table, table.entries == known
 
 
-def open_table(path: Path, device: Device) -> LatencyTable:
+def open_table(path: Path, device: Device, force: bool = False) -> LatencyTable:
     """Reads a table for use on a device.
+
+    Args:
+        path: its file.
+        device: what it is to be used for.
+        force: use it even where it is of another device. Whatever rests on it then has to say so; what differs is
+            ``device.mismatch(table.device)``.
 
     Raises:
         TableError: it is damaged, or was measured on another device or with other settings; the difference is named.
     """
     table = load_table(path)
     difference = device.mismatch(table.device)
-    if difference:
-        raise TableError(f"{path}: measured on another device ({difference}); measure one here or choose its device")
+    if difference and not force:
+        raise TableError(
+            f"{path}: measured on another device ({difference}); measure one here, choose its device, or force it: "
+            "--force, in a configuration force_table: true"
+        )
     return table
 
 

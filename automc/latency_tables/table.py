@@ -111,6 +111,13 @@ class LatencyTable(Hardware):
         # an operator may be all overhead, never less than nothing
         return max(overhead.scale * us + kernels * overhead.us, 0.0)
 
+    def missing(self, signature: Signature) -> str:
+        """Returns what to say of an operator that is not known."""
+        return (
+            f"the latency table of {self.device.name} has no entry for '{signature}' and none around it; "
+            "measure it with: automc latency measure"
+        )
+
     def covers(self, signature: Signature) -> bool:
         """Says whether an operator was measured, or lies between widths that were."""
         if signature in self.entries:
@@ -179,8 +186,5 @@ class LatencyTable(Hardware):
 
     def _known(self, signature: Signature, estimate: Estimate | None) -> Estimate:
         if estimate is None:
-            raise TableError(
-                f"the latency table of {self.device.name} has no entry for '{signature}' and none around it; "
-                "measure it with: automc latency measure"
-            )
+            raise TableError(self.missing(signature))
         return estimate

@@ -52,12 +52,7 @@ def apply_recipe(recipe: Recipe, path: Path, task: Task) -> nn.Module:
         RecipeError: the recipe is for another model, or its weights are missing, changed or do not fit.
     """
     original = task.model()
-    found = weights_digest(original)
-    if found != recipe.model_digest:
-        raise RecipeError(
-            f"{path}: made for another model: the original's weights have digest {recipe.model_digest[:12]}, "
-            f"this task's model has {found[:12]}"
-        )
+    check_original(recipe, path, weights_digest(original))
     inputs = example(task)
     groups = {group.name: group for group in find_groups(original, inputs)}
     for name, channels in recipe.kept.items():
@@ -72,6 +67,15 @@ def apply_recipe(recipe: Recipe, path: Path, task: Task) -> nn.Module:
             raise RecipeError(f"{path}: policy: {error}") from None
     _load_weights(model, path.parent / recipe.weights.file, recipe.weights)
     return model
+
+
+def check_original(recipe: Recipe, path: Path, digest: str) -> None:
+    """Refuses a recipe for a model whose weights have another digest; raises RecipeError."""
+    if digest != recipe.model_digest:
+        raise RecipeError(
+            f"{path}: made for another model: the original's weights have digest {recipe.model_digest[:12]}, "
+            f"this task's model has {digest[:12]}"
+        )
 
 
 def _check_policy(recipe: Recipe, path: Path, channels: Mapping[str, int], original: nn.Module) -> None:

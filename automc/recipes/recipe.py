@@ -88,6 +88,7 @@ class Recipe(_Strict):
         seed: of the search.
         evaluations: how many policies the search scored, controls included.
         tuned_epochs: how many epochs of fine-tuning the weights had after the search.
+        forced_table: where predicted latency is by another device's table, what differs; None where it is not.
         created_at: ISO 8601, UTC.
         versions: of AutoMC and of the libraries that matter.
     """
@@ -108,6 +109,7 @@ class Recipe(_Strict):
     seed: int
     evaluations: int
     tuned_epochs: float = 0.0
+    forced_table: str | None = None
     created_at: str
     versions: dict[str, str]
 
