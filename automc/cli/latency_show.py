@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +27,8 @@ def show(
     as_json: JsonFlag = False,
 ) -> None:
     """Show a table: what it was measured on and how, how far it was off, and its operators."""
+    from automc.latency_tables.validation import trust
+
     source = read_source(table, device, threads, batch, force)
     found = table_of(source)
     entries = {str(s): e for s, e in sorted(found.entries.items()) if contains in str(s)}
@@ -53,6 +56,8 @@ def show(
         ("imported" if source.imported else "measured", found.measured_at),
         ("protocol", found.method),
         ("runs", "{operators} operators, {least} to {most} runs of each (median {median:g})".format(**runs)),
+        ("repeats to", f"{100 * found.repeatability:.1f}% (RMS, one operator measured in every model)"),
+        ("fitted on", _fitted_on(found)),
         (
             "overhead",
             ", ".join(
@@ -66,6 +71,7 @@ def show(
         typer.echo(f"{name:<14}{value}")
     for line in source.lines():
         typer.echo(line)
+    typer.echo(f"{'trust':<14}{trust(found.validations)}")
     if found.validations:
         print_table(
             "predicted against measured latency of whole networks",
@@ -86,13 +92,19 @@ def show(
                 for v in found.validations
             ],
         )
-    else:
-        typer.echo(f"{'validations':<14}none: how far it is off for whole networks was never measured")
     print_table(
         f"{len(entries)} of {len(found.entries)} operators",
         ["operator", "µs", "quartiles", "runs"],
-        [(line, e.us, f"{e.low} to {e.high}", e.runs) for line, e in entries.items()],
+        [
+            (line, e.us, f"{e.low} to {e.high}", f"{e.runs}, disturbed" if e.drifted else e.runs)
+            for line, e in entries.items()
+        ],
     )
+
+
+def _fitted_on(table: LatencyTable) -> str:
+    counts = Counter(whole.subject for whole in table.wholes)
+    return ", ".join(f"{count} networks of {subject}" for subject, count in counts.items()) or "chains of operators"
 
 
 def compare(
