@@ -1,4 +1,4 @@
-"""The cost model: MACs, parameters, bytes and latency of policies, many at once."""
+"""The cost model: MACs, parameters, bytes, latency and memory of policies, many at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import numpy as np
 
 from automc.costs.latency import LatencyModel, owner_of
 from automc.costs.macs import mac_terms
+from automc.costs.memory import MemoryModel
 from automc.costs.precision import Precisions
+from automc.costs.products import Products
 from automc.graph import ModelGraph
 from automc.graph.quantizers import Placement
 from automc.latency_tables import LatencyTable, Signature
@@ -17,7 +19,7 @@ from automc.search_spaces import Policy, SearchSpace
 from automc.search_spaces.policy import FLOAT_BITS
 
 _QUANTIZER_BYTES = 8  # of an activation's scale and zero point
-METRICS = ("latency", "macs", "params", "size")
+METRICS = ("latency", "macs", "params", "size", "memory")
 
 
 @dataclass(frozen=True)
@@ -29,25 +31,29 @@ class Cost:
         params: parameters.
         size: bytes of parameters and buffers.
         latency: microseconds for one inference of the device's batch; None without a latency table.
+        memory: bytes of activations at the peak of one inference of the device's batch; None in what was written
+            before they were counted.
     """
 
     macs: float
     params: float
     size: float
     latency: float | None = None
+    memory: float | None = None
 
     def get(self, metric: str) -> float:
-        """Returns one metric by name; raises ValueError for latency without a table."""
+        """Returns one metric by name; raises ValueError where it is not known, as latency without a table."""
         value = getattr(self, metric)
         if value is None:
-            raise ValueError("no latency without a latency table")
+            raise ValueError("no latency without a latency table" if metric == "latency" else f"no {metric} is known")
         return float(value)
 
 
 class CostModel:
     """Prices policies of a space without building them.
 
-    MACs, parameters and bytes are exact; latency is the sum over the table's entries plus the runtime's overhead.
+    MACs, parameters and bytes are exact; latency is the sum over the table's entries plus the runtime's overhead;
+    memory is what an allocator needs, see `MemoryModel`.
 
     Args:
         graph: the network.
@@ -60,29 +66,13 @@ class CostModel:
         self.metrics = METRICS if table is not None else METRICS[1:]
         self._precisions = Precisions(graph, space)
         self._latency = LatencyModel(graph, space, self._precisions)
+        self._memory = MemoryModel(graph, space, self._precisions)
         terms = [*_macs(graph), *_weights(graph, self._precisions)]
-        columns = [term.columns for term in terms]
+        self._products = Products(graph, space, [term.columns for term in terms])
         self._names = [term.name for term in terms]
         self._coefficients = np.array([term.costs for term in terms])  # (terms, [macs, params, size])
         self._owners = np.array([owner_of(space, term.name) for term in terms])
         self._state_of = np.array([_state(term, list(self._precisions.lowered)) for term in terms])
-        # a last column of ones fills up products of fewer factors
-        unique = list(dict.fromkeys(columns))
-        self._product_of = np.array([unique.index(term) for term in columns])
-        used = sorted({column for term in unique for column in term})
-        place = {column: index for index, column in enumerate(used)}
-        longest = max(map(len, unique), default=0)
-        self._factors = np.array(
-            [[place[c] for c in term] + [len(used)] * (longest - len(term)) for term in unique], dtype=np.int64
-        )
-        self._dims = np.append(graph.dims[used], 1).astype(float)
-        rank = {group.name: row for row, group in enumerate(graph.prunable)}
-        self._widths = [
-            (axis, np.array(a.options[-1] - np.array(a.options), dtype=float), rank[a.unit])
-            for axis, a in enumerate(space.axes)
-            if a.field == "channels"
-        ]
-        self._slopes = np.pad(graph.slopes[:, used], ((0, 0), (0, 1))).astype(float)
 
     def cost(self, policy: Policy) -> Cost:
         """Returns the cost of one policy."""
@@ -96,12 +86,13 @@ class CostModel:
         terms = self._terms(indices, placement) @ self._coefficients
         quantizers = _QUANTIZER_BYTES * self._precisions.quantizers(indices, placement)
         prices = {"macs": terms[:, 0], "params": terms[:, 1], "size": terms[:, 2] + quantizers}
+        prices["memory"] = self._memory.prices(indices, placement)
         if self.table is not None:
             prices["latency"] = sum(self._latency.prices(indices, placement, self.table), self.table.run_us)
         return prices
 
     def breakdown(self, index: np.ndarray, metric: str) -> dict[str, float]:
-        """Returns how much of one policy's cost each module or kernel has, largest first."""
+        """Returns how much of one policy's cost each module, kernel or tensor at the peak has, largest first."""
         index = self.space.canonical(index)[None]
         placement = self._precisions.of(index)
         if metric == "latency":
@@ -109,6 +100,8 @@ class CostModel:
                 raise ValueError("no latency without a latency table")
             prices = (float(price[0]) for price in self._latency.prices(index, placement, self.table))
             pairs = list(zip(self._latency.names, prices, strict=True))
+        elif metric == "memory":
+            pairs = self._memory.at_peak(index, placement)
         else:
             values = self._terms(index, placement)[0] * self._coefficients[:, METRICS[1:].index(metric)]
             pairs = list(zip((name.removesuffix(".weight") for name in self._names), values, strict=True))
@@ -136,16 +129,11 @@ class CostModel:
         return self._latency.all_signatures(grid)
 
     def _terms(self, indices: np.ndarray, placement: Placement) -> np.ndarray:
-        removed = np.zeros((len(indices), len(self._slopes)))
-        for axis, fewer, row in self._widths:
-            removed[:, row] = fewer[indices[:, axis]]
-        dims = self._dims - removed @ self._slopes
-        products = dims[:, self._factors].prod(axis=2)
         present = np.where(self._owners >= 0, indices[:, self._owners], 1)
         bits = self._precisions.weight_bits(indices, placement)
         fewer = bits < FLOAT_BITS
         states = np.concatenate([np.ones((len(indices), 1)), ~fewer, fewer, np.where(fewer, bits / 8, 0)], axis=1)
-        return products[:, self._product_of] * present * states[:, self._state_of]
+        return self._products.of(indices) * present * states[:, self._state_of]
 
 
 @dataclass(frozen=True)
