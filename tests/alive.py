@@ -83,6 +83,7 @@ def peak_memory(model: nn.Module, inputs: Any, bits: Mapping[str, tuple[int, int
                 kept = ops[kept].sources[0]
             uses["float", kept] += 1  # never given back
     alive: dict[Form, float] = {}
+    scores: dict[int, float] = {}
     most = 0.0
 
     def allocate(*forms: Form) -> None:
@@ -92,7 +93,7 @@ def peak_memory(model: nn.Module, inputs: Any, bits: Mapping[str, tuple[int, int
             if form == "few" and which in made_int8:
                 each = 1
             alive[form, which] = elements[which] * each
-        most = max(most, sum(alive.values()))
+        most = max(most, sum(alive.values()) + sum(scores.values()))
 
     def free(*but: Form) -> None:
         for held in [held for held in alive if not uses[held] and held not in but]:
@@ -104,13 +105,20 @@ def peak_memory(model: nn.Module, inputs: Any, bits: Mapping[str, tuple[int, int
     free()
     for unit, mine in zip(units, reads, strict=True):
         made, other = ("few", "float") if runs_int8[unit[0]] else ("float", "few")
+        scores[unit[-1]] = _scores(ops[unit[-1]])
         allocate((made, unit[-1]))
+        scores.clear()
         uses.subtract(mine)
         free((made, unit[-1]))
         if uses[other, unit[-1]]:
             allocate((other, unit[-1]))
         free()
     return most
+
+
+def _scores(op: Op) -> float:
+    """Returns the bytes of attention's scores: queries by keys, for each head."""
+    return 4 * prod(op.inputs[0][:-1]) * op.inputs[1][-2] if op.kind.startswith("_scaled_dot_product") else 0
 
 
 def _units(ops: list[Op], layers: Any, int8: np.ndarray, fused: np.ndarray) -> list[list[int]]:

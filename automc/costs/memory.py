@@ -66,7 +66,7 @@ class MemoryModel:
                 span = Span(ops, a.unit)
                 given = (row for index in span.inside for row in self._reads[index] if row >= len(ops))
                 self._spans[span.result] = (axis, span.source if span.source != OUTSIDE else next(given, OUTSIDE))
-        self._heads = {op: layer for layer in precisions.lowered if (op := _head(graph, layer)) is not None}
+        self._heads = {_head(graph, layer.op): layer.name for layer in graph.weighted}
         made = [index for index, op in enumerate(ops) if op.runs and index not in self._passes]
         self._stored = np.array([*made, *range(len(ops), self._rows)], dtype=np.int64)
         at = [(index, 0 if ops[index].kind in _SPLITS else -1) for index in made]
@@ -136,55 +136,54 @@ class MemoryModel:
         whether it is there at all (R, B)."""
         count, end = len(indices), 2 * self._rows + 2
         last = np.full((2, self._rows, count), _NEVER, dtype=np.int64)
-        bits = np.zeros((self._rows, count), dtype=np.int64)
-        there = np.zeros((self._rows, count), dtype=bool)
         simulated = self._precisions.read_in(indices)
+        bits = np.full((self._rows, count), 0 if simulated else INT8_BITS[1])
+        there = np.ones((self._rows, count), dtype=bool)
+        tables = [*last, bits] if simulated else [*last]
+        tables = tables if simulated or placement.int8.any() else tables[:1]
+        present = {axis: indices[:, axis] > 0 for axis in {owner for owner in self._owners if owner >= 0}}
         runs_at: dict[int, int | np.ndarray] = {}
-
-        def hand_back(index: int, row: int, where: np.ndarray | None = None) -> None:
-            """Who reads the one reads the other, under all policies or some."""
-            for table in (*last, bits):
-                new = table[index] if where is None else np.where(where, table[index], _NEVER)
-                np.maximum(table[row], new, out=table[row])
-
         for index in range(len(self._ops) - 1, -1, -1):
             if self._returned[index]:
                 last[0, index] = end
-            if index in self._spans:
+            if index in self._spans:  # whoever reads the result of a dropped block reads what the block would have
                 axis, source = self._spans[index]
-                dropped = indices[:, axis] == 0
-                if source != OUTSIDE:
-                    hand_back(index, source, dropped)
-                last[:, index, dropped] = _NEVER
-                bits[index, dropped] = 0
+                for table in tables if source != OUTSIDE else ():
+                    np.maximum(table[source], np.where(present[axis], _NEVER, table[index]), out=table[source])
+                last[:, index, ~present[axis]] = _NEVER
+                bits[index, ~present[axis]] = 0
             if index in self._passes:
                 for row in self._reads[index][:1]:
-                    hand_back(index, row)
+                    for table in tables:
+                        np.maximum(table[row], table[index], out=table[row])
                 continue
             if not self._ops[index].runs:
                 continue
-            present, joins = self._present(index, indices), self._joins.get(index)
-            runs_at[index], there[index] = 2 * index + 2, present
+            runs_at[index] = 2 * index + 2
+            owner, joins = self._owners[index], self._joins.get(index)
+            if owner >= 0:
+                there[index] = present[owner]
             if joins is not None:
-                hidden = joins.runs_as_one(placement) & self._present(joins.behind, indices)
+                hidden = joins.runs_as_one(placement)
+                if (other := self._owners[joins.behind]) >= 0:
+                    hidden = hidden & present[other]
                 runs_at[index] = np.where(hidden, runs_at[joins.behind], runs_at[index])
                 there[index] &= ~hidden
-            width = np.where(placement.int8[index], INT8_BITS[1], FLOAT_BITS)
-            if self._heads.get(index) in simulated:
-                width = np.minimum(width, simulated[self._heads[index]])
-            few = width < FLOAT_BITS
-            in_float, in_few = (np.where(present & which, runs_at[index], _NEVER) for which in (~few, few))
-            width = np.where(present & few, width, 0)
+            reads = [runs_at[index]]
+            if len(tables) > 1:
+                few = placement.int8[index]
+                if (layer := self._heads.get(index)) in simulated:
+                    few = few | (simulated[layer] < FLOAT_BITS)
+                reads = [np.where(few, _NEVER, reads[0]), np.where(few, reads[0], _NEVER)]
+            if simulated:
+                width = simulated[layer] if layer in simulated else FLOAT_BITS
+                reads.append(np.where(few, np.where(placement.int8[index], INT8_BITS[1], width), 0))
+            if owner >= 0:
+                reads = [np.where(present[owner], read, _NEVER) for read in reads]
             for row in self._reads[index]:
-                np.maximum(last[0, row], in_float, out=last[0, row])
-                np.maximum(last[1, row], in_few, out=last[1, row])
-                np.maximum(bits[row], width, out=bits[row])
+                for table, read in zip(tables, reads, strict=True):
+                    np.maximum(table[row], read, out=table[row])
         return last, bits, there
-
-    def _present(self, index: int, indices: np.ndarray) -> np.ndarray:
-        """Says under which policies (B,) an operator lies in no dropped block."""
-        owner = self._owners[index]
-        return indices[:, owner] > 0 if owner >= 0 else np.ones(len(indices), dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -209,9 +208,8 @@ def _sources(ops: Sequence[Op], op: Op, row_of: dict[int, int]) -> list[int]:
     return list(dict.fromkeys(rows)) if op.runs else []
 
 
-def _head(graph: ModelGraph, layer: str) -> int | None:
-    """Returns the operator of a layer that reads its input."""
-    op = next((weighted.op for weighted in graph.weighted if weighted.name == layer), None)
-    while op is not None and op != OUTSIDE and is_free(graph.ops[op]):
-        op = graph.ops[op].sources[0]
-    return op
+def _head(graph: ModelGraph, result: int) -> int:
+    """Returns the operator that reads the input of a layer, from the one whose result is the layer's."""
+    while result != OUTSIDE and is_free(graph.ops[result]):
+        result = graph.ops[result].sources[0]
+    return result

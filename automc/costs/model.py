@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,15 +79,22 @@ class CostModel:
         prices = self.prices(self.space.encode(policy)[None])
         return Cost(**{metric: float(values[0]) for metric, values in prices.items()})
 
-    def prices(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns, for each metric, the costs (B,) of policies given as option numbers (B, A)."""
+    def prices(self, indices: np.ndarray, metrics: Collection[str] | None = None) -> dict[str, np.ndarray]:
+        """Returns, for each metric, the costs (B,) of policies given as option numbers (B, A).
+
+        Args:
+            indices: the policies.
+            metrics: those that are asked for; all there are by default. The others may be left out.
+        """
+        metrics = self.metrics if metrics is None else metrics
         indices = self.space.canonical(indices)
         placement = self._precisions.of(indices)
         terms = self._terms(indices, placement) @ self._coefficients
         quantizers = _QUANTIZER_BYTES * self._precisions.quantizers(indices, placement)
         prices = {"macs": terms[:, 0], "params": terms[:, 1], "size": terms[:, 2] + quantizers}
-        prices["memory"] = self._memory.prices(indices, placement)
-        if self.table is not None:
+        if "memory" in metrics:
+            prices["memory"] = self._memory.prices(indices, placement)
+        if "latency" in metrics and self.table is not None:
             prices["latency"] = sum(self._latency.prices(indices, placement, self.table), self.table.run_us)
         return prices
 

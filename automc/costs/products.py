@@ -29,7 +29,9 @@ class Products:
         ]
         self._groups = len(graph.slopes)
         varies = graph.slopes[[row for _, _, row in self._widths]].any(axis=0)
-        self._constant = np.array([np.prod(graph.dims[[c for c in term if not varies[c]]], dtype=float) for term in terms])
+        self._constant = np.array(
+            [np.prod(graph.dims[[c for c in term if not varies[c]]], dtype=float) for term in terms]
+        )
         # dimensions that change alike are one, and so are products of the same dimensions
         kinds: dict[tuple[int, bytes], int] = {}
         kind = {
