@@ -53,7 +53,9 @@ def peak_memory(model: nn.Module, inputs: Any, bits: Mapping[str, tuple[int, int
                 return storage(index, 0)
         return source if ops[source].runs else None
 
-    inputs_of, elements, itemsize = {}, {}, {}
+    inputs_of: dict[int | str, None] = {}
+    elements: dict[int | str, int] = {}
+    itemsize: dict[int | str, int] = {}
     for index, op in enumerate(ops):
         elements[index], itemsize[index] = prod(op.output), op.itemsizes[-1]
         for argument, number in enumerate(op.given):
@@ -103,12 +105,12 @@ def peak_memory(model: nn.Module, inputs: Any, bits: Mapping[str, tuple[int, int
     allocate(*(("float", name) for name in inputs_of))
     allocate(*(("few", name) for name in inputs_of if uses["few", name]))
     free()
-    for unit, mine in zip(units, reads, strict=True):
+    for unit, read_by in zip(units, reads, strict=True):
         made, other = ("few", "float") if runs_int8[unit[0]] else ("float", "few")
         scores[unit[-1]] = _scores(ops[unit[-1]])
         allocate((made, unit[-1]))
         scores.clear()
-        uses.subtract(mine)
+        uses.subtract(read_by)
         free((made, unit[-1]))
         if uses[other, unit[-1]]:
             allocate((other, unit[-1]))

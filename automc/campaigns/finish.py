@@ -207,6 +207,7 @@ def _figures(row: Row) -> Figures:
         macs=row.predicted.macs,
         params=row.predicted.params,
         size=row.predicted.size,
+        memory=row.predicted.memory,
         predicted_us=row.predicted.latency,
         measured_us=(m.low, m.us, m.high),
         ratio=(m.ratio_low, m.ratio, m.ratio_high),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,7 +53,7 @@ def find_joins(ops: Sequence[Op], layers: Sequence[Layer]) -> dict[int, Joins]:
 
     def chain(several: Sequence[int], **when: int) -> None:
         several = [op for op in several if not is_free(ops[op])]
-        for op, behind in zip(several, several[1:], strict=False):
+        for op, behind in itertools.pairwise(several):
             joins = found.setdefault(op, Joins(behind))
             for name, of in when.items():
                 setattr(joins, name, of)

@@ -72,7 +72,7 @@ class MemoryModel:
         at = [(index, 0 if ops[index].kind in _SPLITS else -1) for index in made]
         at += [inputs[number] for number in sorted(inputs)]
         self._itemsizes = np.array([ops[index].itemsizes[argument] for index, argument in at], dtype=float)
-        self._names = [*(ops[index].module for index in made), *("input" for _ in inputs)]
+        self._names = [*(ops[index].module or ops[index].kind for index in made), *("input" for _ in inputs)]
         scores = [index for index in made if ops[index].kind.startswith("_scaled_dot_product")]
         self._scores = np.array(scores, dtype=np.int64)
         terms = [tuple(range(graph.op_dims[i][a].start, graph.op_dims[i][a].stop)) for i, a in at]
@@ -132,8 +132,12 @@ class MemoryModel:
             yield _Tensors(first, until, elements[len(start) :] * 4, names, ":scores")
 
     def _last_uses(self, indices: np.ndarray, placement: Placement) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Returns when each result is last read, [in float, in few bits] (2, R, B), in how many bits (R, B), and
-        whether it is there at all (R, B)."""
+        """Goes through the operators backwards, from results to what is read for them.
+
+        Returns:
+            When each result is last read, [in float, in few bits] (2, R, B); in how many bits (R, B); whether it is
+            there at all (R, B).
+        """
         count, end = len(indices), 2 * self._rows + 2
         last = np.full((2, self._rows, count), _NEVER, dtype=np.int64)
         simulated = self._precisions.read_in(indices)
@@ -172,11 +176,11 @@ class MemoryModel:
             reads = [runs_at[index]]
             if len(tables) > 1:
                 few = placement.int8[index]
-                if (layer := self._heads.get(index)) in simulated:
+                if (layer := self._heads.get(index, "")) in simulated:
                     few = few | (simulated[layer] < FLOAT_BITS)
                 reads = [np.where(few, _NEVER, reads[0]), np.where(few, reads[0], _NEVER)]
             if simulated:
-                width = simulated[layer] if layer in simulated else FLOAT_BITS
+                width = simulated.get(layer, FLOAT_BITS)
                 reads.append(np.where(few, np.where(placement.int8[index], INT8_BITS[1], width), 0))
             if owner >= 0:
                 reads = [np.where(present[owner], read, _NEVER) for read in reads]

@@ -28,10 +28,10 @@ class Products:
             if a.field == "channels"
         ]
         self._groups = len(graph.slopes)
-        varies = graph.slopes[[row for _, _, row in self._widths]].any(axis=0)
-        self._constant = np.array(
-            [np.prod(graph.dims[[c for c in term if not varies[c]]], dtype=float) for term in terms]
-        )
+        varies = np.any(graph.slopes[[row for _, _, row in self._widths]], axis=0)
+        assert isinstance(varies, np.ndarray)
+        constant = [[column for column in term if not varies[column]] for term in terms]
+        self._constant = np.array([graph.dims[columns].astype(float).prod() for columns in constant])
         # dimensions that change alike are one, and so are products of the same dimensions
         kinds: dict[tuple[int, bytes], int] = {}
         kind = {

@@ -15,9 +15,9 @@ from automc.errors import BudgetError
 def cheapest(model: CostModel, metric: str) -> np.ndarray:
     """Returns option numbers (A,) of a policy from which no single change lowers the metric any further.
 
-    For MACs, parameters and bytes that is the cheapest there is. Latency can rise when a width falls. Memory never does,
-    but it can when a layer gets int8, since what others read in float is there twice then. So the ends are not enough;
-    what is returned never costs more than the original.
+    For MACs, parameters and bytes that is the cheapest there is. Latency can rise when a width falls, and memory when a
+    layer gets int8, since what others read in float is there twice then. So the ends are not enough; what is returned
+    never costs more than the original.
     """
     found = np.stack([_descend(model, metric, start) for start in (np.zeros_like(model.space.full), model.space.full)])
     return model.space.canonical(found[model.prices(found, [metric])[metric].argmin()])
