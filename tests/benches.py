@@ -39,7 +39,7 @@ class FormulaBench(Bench):
         self, action: str, description: str, steps: int, models: Sequence[Path], inputs: Any = (), **arguments: Any
     ) -> Any:
         if action == "clock":
-            return [[[100.0] * arguments["runs"]] * arguments["passes"] for _ in models]
+            return {"us": [[[100.0] * arguments["runs"]] * arguments["passes"] for _ in models], "uj": None}
         answer: list[dict[str, Any]] = []
         for number, path in enumerate(models):
             graph = onnx.load(path).graph

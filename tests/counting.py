@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,7 +11,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from automc.compression import Quantized
-from automc.costs import Cost
+from automc.costs import Cost, CostModel
+from automc.search_spaces import Policy
 from automc.tasks import call
 
 
@@ -31,3 +33,8 @@ def counted(model: nn.Module, inputs: Any) -> Cost:
         params=sum(parameter.numel() for parameter in model.parameters()),
         size=size,
     )
+
+
+def weighed(model: CostModel, policy: Policy) -> Cost:
+    """The cost of a policy, as far as it is one for one example: without its memory."""
+    return replace(model.cost(policy), memory=None)

@@ -51,6 +51,7 @@ def make_costs(share: float, latency: bool = True) -> Cost:
         params=round(share * FULL_PARAMS),
         size=round(share * FULL_BYTES),
         latency=(0.12 + 0.86 * share) * FULL_US if latency else None,
+        memory=196_608 * share,
     )
 
 

@@ -24,6 +24,8 @@ from automc.errors import ConfigError
         ("size<=300KB", "size", 300_000, False),
         ("SIZE<=1.5MiB", "size", 1.5 * 2**20, False),
         ("size<=2kib", "size", 2048, False),
+        ("memory<=60%", "memory", 0.6, True),
+        ("memory<=512KB", "memory", 512_000, False),
         ("macs<=12345", "macs", 12345, False),
         ("macs<=1.5G", "macs", 1.5e9, False),
         ("params<=.5M", "params", 500_000, False),
@@ -40,7 +42,7 @@ def test_a_budget_is_read_in_the_units_of_its_metric(text: str, metric: str, val
     ("text", "message"),
     [
         ("latncy<=60%", "unknown metric 'latncy' .did you mean 'latency'"),
-        ("flops<=60%", "unknown metric 'flops' .known: energy, latency, macs, params, size"),
+        ("flops<=60%", "unknown metric 'flops' .known: energy, latency, macs, memory, params, size"),
         ("latency<=5kg", "unknown unit 'kg' for latency .known: %, us"),
         ("latency<=5", "unit"),
         ("macs<=5ms", "unknown unit 'ms' for macs"),
@@ -87,7 +89,7 @@ def test_a_tightened_budget_allows_less_and_keeps_its_text() -> None:
     assert budget.text == "latency<=50%"
 
 
-@given(st.sampled_from(["latency", "macs", "params", "size"]), st.floats(1, 1e11))
+@given(st.sampled_from(["latency", "macs", "params", "size", "memory"]), st.floats(1, 1e11))
 def test_a_value_as_people_read_it_is_a_budget_near_it(metric: str, value: float) -> None:
     shown = Budget.parse(f"{metric}<={format_cost(metric, value)}").value
     assert shown == pytest.approx(value, rel=0.005, abs=0.5)

@@ -20,7 +20,7 @@ from automc.graph.probe import largest_difference
 from automc.graph.units import find_groups
 from automc.search_spaces import Choice, Policy, SpaceConfig, build_space
 from automc.tasks import call
-from tests.counting import counted
+from tests.counting import counted, weighed
 from tests.foreign import FOREIGN, Foreign, foreign
 
 HEADS = {"ViT": 3, "BERT": 3, "Llama": 2}
@@ -104,7 +104,7 @@ def test_cost_is_what_the_built_network_costs(name: str) -> None:
     for index in [space.full, *space.sample(np.random.default_rng(0), 4)]:
         policy = space.decode(index)
         built = compress(example.model, graph, policy, scores).model
-        assert costs.cost(policy) == counted(built, example.inputs)
+        assert weighed(costs, policy) == counted(built, example.inputs)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from automc.compression import compress, magnitudes, rebuild
 from automc.costs import CostModel
 from automc.graph import ModelGraph, build_graph
 from automc.search_spaces import Choice, Policy, SpaceConfig, build_space
-from tests.counting import counted
+from tests.counting import counted, weighed
 from tests.networks import Example, Mean, Residual, randomize
 from tests.transformers_by_hand import Scaled, transformer
 
@@ -88,7 +88,7 @@ def test_cost_is_what_the_built_network_costs(attention: str, norm: Any, post: b
     costs, scores = CostModel(graph, space), magnitudes(example.model, graph)
     for index in space.sample(np.random.default_rng(0), 4):
         built = compress(example.model, graph, space.decode(index), scores).model
-        assert costs.cost(space.decode(index)) == counted(built, example.inputs)
+        assert weighed(costs, space.decode(index)) == counted(built, example.inputs)
 
 
 @torch.no_grad()

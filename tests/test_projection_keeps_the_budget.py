@@ -18,7 +18,7 @@ from automc.models import CifarResNet
 from automc.search_spaces import SpaceConfig
 from tests.networks import Branches, Example, Mean, device, networks, priced, randomize, with_random_table
 
-METRICS = ("latency", "macs", "params", "size")
+METRICS = ("latency", "macs", "params", "size", "memory")
 seeds = st.integers(0, 2**16)
 
 
@@ -77,8 +77,10 @@ def test_with_blocks_to_drop_a_projected_policy_keeps_all_budgets(
     assert_keeps(Projection(resnet, budgets), budgets, rng)
 
 
-@pytest.mark.parametrize("metric", ["macs", "params", "size"])
-@pytest.mark.parametrize("share", [0.25, 0.5, 0.9])
+@pytest.mark.parametrize(
+    ("metric", "share"),
+    [*itertools.product(["macs", "params", "size"], [0.25, 0.5, 0.9]), ("memory", 0.5), ("memory", 0.9)],
+)
 def test_a_share_is_kept_exactly_and_not_undercut_by_more_than_a_step(
     resnet: CostModel, metric: str, share: float
 ) -> None:
@@ -137,8 +139,8 @@ def test_what_cannot_be_reached_is_refused_with_what_can(example: Example, seed:
     for budget in (Budget.parse(f"{metric}<={named[1]}"), Budget.parse(f"{metric}<={named[2]}%")):
         projected = Projection(model, [budget]).project(model.space.full)
         assert price(model, projected, metric) <= budget.limit(price(model, model.space.full, metric))
-        # of latency the search for the smallest may end in a valley; everything else rises with the widths
-        assert smallest <= price(model, projected, metric) or metric == "latency"
+        # the search for the smallest may end in a valley: latency may fall with a width, memory rise with int8
+        assert smallest <= price(model, projected, metric) or metric in {"latency", "memory"}
 
 
 @settings(max_examples=30)
@@ -164,7 +166,7 @@ def test_where_narrow_is_slow_the_original_is_still_reachable() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("metric", ["macs", "params", "size"])
+@pytest.mark.parametrize("metric", ["macs", "params", "size", "memory"])
 def test_the_smallest_reachable_value_is_the_smallest_there_is(metric: str, seed: int) -> None:
     network = randomize(CifarResNet(1, widths=(3, 4, 5), option="B"), seed)
     config = SpaceConfig(min_keep=0.5, exclude=("conv1", "layer2*") if seed == 1 else ())

@@ -210,6 +210,7 @@ def _figures(row: Row) -> Figures:
         macs=row.predicted.macs,
         params=row.predicted.params,
         size=row.predicted.size,
+        memory=row.predicted.memory,
         predicted_us=row.predicted.latency,
         measured_us=None if row.model else (m.low, m.us, m.high),
         ratio=None if row.model else (m.ratio_low, m.ratio, m.ratio_high),

@@ -118,7 +118,7 @@ class Row(_Plain):
         name: ``original``, a control's name, or ``best``.
         agent: who proposed it; None for the original.
         policy: what was chosen; None for the original.
-        predicted: its costs; MACs, parameters and bytes are those of the built model.
+        predicted: its costs; MACs, parameters, bytes and memory are those of the built model.
         measured: its latency.
         file_size: bytes of the ONNX file.
         search_score: on search images, before any fine-tuning.

@@ -72,11 +72,15 @@ def comparison(result: SearchResult) -> list[Column]:
     ]
     if all(row.predicted.energy is not None for row in rows):
         costs.insert(0, ("Energy, not measured", "energy", lambda row: row.predicted.get("energy")))
+    if all(row.predicted.memory is not None for row in rows):  # older results have none
+        costs.append(("Activations at the peak", "memory", lambda row: row.predicted.get("memory")))
     for title, kind, get in costs:
         factor, unit = scale(kind, max(get(row) for row in rows))
         shares = ["" if row is original else _percent(get(row), get(original)) for row in rows]
         cells = (Cell(number(get(row) / factor), share=share) for row, share in zip(rows, shares, strict=True))
         columns.append(Column(title, unit, tuple(cells)))
+    if all(row.measured.energy_uj is not None for row in rows):
+        columns.append(_energy(result))
     if any(row.int8 and row.int8.asked for row in rows):
         columns.append(_int8(result))
     return [*columns, Column("Keeps budget", "", tuple(Cell("yes" if row.keeps_budget else "no") for row in rows))]
@@ -205,6 +209,15 @@ def _predicted(result: SearchResult) -> Column:
         else:
             cells.append(Cell(number(latency / factor), (f"error {signed(100 * error)}%",)))
     return Column("Predicted latency", unit, tuple(cells))
+
+
+def _energy(result: SearchResult) -> Column:
+    spent = [row.measured.energy_uj or 0.0 for row in result.rows]
+    shares = [
+        "" if row.name == "original" else _percent(row.measured.energy_uj or 0.0, spent[0]) for row in result.rows
+    ]
+    cells = (Cell(number(uj / 1e3), share=share) for uj, share in zip(spent, shares, strict=True))
+    return Column("Measured energy of the processor", "mJ", tuple(cells))
 
 
 def _int8(result: SearchResult) -> Column:

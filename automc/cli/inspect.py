@@ -76,7 +76,8 @@ def inspect(
             )
         )
     if as_json:
-        figures = {"macs": total.macs, "params": total.params, "size": total.size, "policies": space.size}
+        figures = {"macs": total.macs, "params": total.params, "size": total.size, "memory": total.memory}
+        figures |= {"policies": space.size}
         print_json({"task": subject, **figures, "units": [asdict(unit) for unit in units]})
         return
     rows = [
@@ -90,8 +91,8 @@ def inspect(
         )
         for unit in units
     ]
-    size = [format_cost(metric, total.get(metric)) for metric in ("macs", "params", "size")]
-    summary = f"{size[0]} MACs, {size[1]} parameters, {size[2]}"
+    size = [format_cost(metric, total.get(metric)) for metric in ("macs", "params", "size", "memory")]
+    summary = f"{size[0]} MACs, {size[1]} parameters, {size[2]}, activations of {size[3]} at the peak"
     print_table(
         f"{subject}: {summary}; {space.size:.3g} policies",
         ["unit", "kind", "width", "MACs touched", "precision", "options, or why it stays as it is"],

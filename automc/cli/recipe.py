@@ -58,6 +58,7 @@ def show(recipe: RecipePath, as_json: JsonFlag = False) -> None:
         ("MACs", lambda f: f.macs, "macs"),
         ("parameters", lambda f: f.params, "params"),
         ("size", lambda f: f.size, "size"),
+        ("activations at the peak", lambda f: f.memory, "memory"),
     ):
         values = [one(figures) for figures in (found.original, found.figures)]
         rows.append((name, *("" if value is None else format_cost(metric, value) for value in values)))
@@ -159,6 +160,7 @@ def verify(
                     if result.int8_asked
                     else []
                 ),
+                *([("energy", f"{result.energy_uj / 1e3:.4g} mJ", "")] if result.energy_uj is not None else []),
                 (
                     f"budget {', '.join(found.budgets)}",
                     f"{result.us:.4g} us, {middle:.1f}% of the original's ({low:.1f} to {high:.1f}%)",

@@ -18,7 +18,7 @@ class Budget:
     """An upper bound on one metric.
 
     Attributes:
-        metric: ``latency``, ``macs``, ``params``, ``size`` or ``energy``.
+        metric: ``latency``, ``macs``, ``params``, ``size``, ``memory`` or ``energy``.
         value: the bound: a share of the original in (0, 1] if ``relative``, else microseconds, MACs, parameters,
             bytes or microjoules.
         relative: whether it is a share.
@@ -40,7 +40,7 @@ class Budget:
         match = _PATTERN.fullmatch(text)
         if not match:
             raise ConfigError(
-                f"budget '{text}' is not of the form latency<=60%, latency<=1.5ms, macs<=50%, size<=300KB"
+                f"budget '{text}' is not of the form latency<=60%, latency<=1.5ms, macs<=50%, size<=300KB, memory<=60%"
             )
         metric, number, unit = match[1].lower(), float(match[2]), match[3].lower()
         if metric not in METRICS:

@@ -1,15 +1,17 @@
-"""The cost model: MACs, parameters, bytes, latency and energy of policies, many at once."""
+"""The cost model: MACs, parameters, bytes, latency, memory and energy of policies, many at once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from automc.costs.latency import LatencyModel, Parts, ProductModel, owner_of, spread
 from automc.costs.macs import mac_terms
+from automc.costs.memory import MemoryModel
 from automc.costs.precision import Precisions
+from automc.costs.products import Products
 from automc.graph import ModelGraph
 from automc.graph.quantizers import Placement
 from automc.latency_tables import Hardware, Signature
@@ -18,9 +20,13 @@ from automc.search_spaces.policy import FLOAT_BITS, reference_bits
 
 _QUANTIZER_BYTES = 8  # of an activation's scale and zero point
 _EXACT = ("macs", "params", "size")
-METRICS = ("latency", *_EXACT, "energy")
+METRICS = ("latency", *_EXACT, "memory", "energy")
 
-_MISSING = {"latency": "no latency without a latency table", "energy": "the hardware gives no energy"}
+_MISSING = {
+    "latency": "no latency without a latency table",
+    "energy": "the hardware gives no energy",
+    "memory": "no memory is known",
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,8 @@ class Cost:
         params: parameters.
         size: bytes of parameters and buffers.
         latency: microseconds for one inference of the device's batch; None without a latency table.
+        memory: bytes of activations at the peak of one inference of the device's batch; None in what was written
+            before they were counted.
         energy: microjoules for one inference of the device's batch; None where the hardware gives none.
     """
 
@@ -39,10 +47,11 @@ class Cost:
     params: float
     size: float
     latency: float | None = None
+    memory: float | None = None
     energy: float | None = None
 
     def get(self, metric: str) -> float:
-        """Returns one metric by name; raises ValueError for latency without a table, for energy where there is none."""
+        """Returns one metric by name; raises ValueError where it is not known, as latency without a table."""
         value = getattr(self, metric)
         if value is None:
             raise ValueError(_MISSING[metric])
@@ -53,7 +62,7 @@ class CostModel:
     """Prices policies of a space without building them.
 
     MACs, parameters and bytes are exact; latency is the sum over the operators' latencies plus the runtime's overhead,
-    energy the sum over theirs.
+    energy the sum over theirs; memory is what an allocator needs, see `MemoryModel`.
 
     Args:
         graph: the network.
@@ -71,53 +80,47 @@ class CostModel:
             self._parts = ProductModel(graph, space, reference_bits(table.device.precisions))
         else:
             self._parts = LatencyModel(graph, space, self._precisions)
+        self._memory = MemoryModel(graph, space, self._precisions)
         terms = [*_macs(graph), *_weights(graph, self._precisions)]
-        columns = [term.columns for term in terms]
+        self._products = Products(graph, space, [term.columns for term in terms])
         self._names = [term.name for term in terms]
         self._coefficients = np.array([term.costs for term in terms])  # (terms, [macs, params, size])
         self._owners = np.array([owner_of(space, term.name) for term in terms])
         self._state_of = np.array([_state(term, list(self._precisions.lowered)) for term in terms])
-        # a last column of ones fills up products of fewer factors
-        unique = list(dict.fromkeys(columns))
-        self._product_of = np.array([unique.index(term) for term in columns])
-        used = sorted({column for term in unique for column in term})
-        place = {column: index for index, column in enumerate(used)}
-        longest = max(map(len, unique), default=0)
-        self._factors = np.array(
-            [[place[c] for c in term] + [len(used)] * (longest - len(term)) for term in unique], dtype=np.int64
-        )
-        self._dims = np.append(graph.dims[used], 1).astype(float)
-        rank = {group.name: row for row, group in enumerate(graph.prunable)}
-        self._widths = [
-            (axis, np.array(a.options[-1] - np.array(a.options), dtype=float), rank[a.unit])
-            for axis, a in enumerate(space.axes)
-            if a.field == "channels"
-        ]
-        self._slopes = np.pad(graph.slopes[:, used], ((0, 0), (0, 1))).astype(float)
 
     def cost(self, policy: Policy) -> Cost:
         """Returns the cost of one policy."""
         prices = self.prices(self.space.encode(policy)[None])
         return Cost(**{metric: float(values[0]) for metric, values in prices.items()})
 
-    def prices(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns, for each metric, the costs (B,) of policies given as option numbers (B, A)."""
+    def prices(self, indices: np.ndarray, metrics: Collection[str] | None = None) -> dict[str, np.ndarray]:
+        """Returns, for each metric, the costs (B,) of policies given as option numbers (B, A).
+
+        Args:
+            indices: the policies.
+            metrics: those that are asked for; all there are by default. The others may be left out.
+        """
+        metrics = self.metrics if metrics is None else metrics
         indices = self.space.canonical(indices)
         placement = self._precisions.of(indices)
         terms = self._terms(indices, placement) @ self._coefficients
         quantizers = _QUANTIZER_BYTES * self._precisions.quantizers(indices, placement)
         prices = {"macs": terms[:, 0], "params": terms[:, 1], "size": terms[:, 2] + quantizers}
-        if self.table is not None:
+        if "memory" in metrics:
+            prices["memory"] = self._memory.prices(indices, placement)
+        if self.table is not None and "latency" in metrics:
             prices["latency"] = sum(self._parts.prices(indices, placement, self.table), self.table.run_us)
-        if self.table is not None and "energy" in self.metrics:
+        if self.table is not None and "energy" in metrics and "energy" in self.metrics:
             prices["energy"] = sum(self._parts.prices(indices, placement, self.table, "energy"), np.zeros(len(indices)))
         return prices
 
     def breakdown(self, index: np.ndarray, metric: str) -> dict[str, float]:
-        """Returns how much of one policy's cost each module or kernel has, largest first."""
+        """Returns how much of one policy's cost each module, kernel or tensor at the peak has, largest first."""
         index = self.space.canonical(index)[None]
         placement = self._precisions.of(index)
-        if metric not in _EXACT:
+        if metric == "memory":
+            pairs = self._memory.at_peak(index, placement)
+        elif metric not in _EXACT:
             if self.table is None or metric not in self.metrics:
                 raise ValueError(_MISSING[metric])
             prices = (float(price[0]) for price in self._parts.prices(index, placement, self.table, metric))
@@ -152,16 +155,11 @@ class CostModel:
         return self._parts.all_signatures([spread(range(size), most) for size in self.space.sizes])
 
     def _terms(self, indices: np.ndarray, placement: Placement) -> np.ndarray:
-        removed = np.zeros((len(indices), len(self._slopes)))
-        for axis, fewer, row in self._widths:
-            removed[:, row] = fewer[indices[:, axis]]
-        dims = self._dims - removed @ self._slopes
-        products = dims[:, self._factors].prod(axis=2)
         present = np.where(self._owners >= 0, indices[:, self._owners], 1)
         bits = self._precisions.weight_bits(indices, placement)
         fewer = bits < FLOAT_BITS
         states = np.concatenate([np.ones((len(indices), 1)), ~fewer, fewer, np.where(fewer, bits / 8, 0)], axis=1)
-        return products[:, self._product_of] * present * states[:, self._state_of]
+        return self._products.of(indices) * present * states[:, self._state_of]
 
 
 @dataclass(frozen=True)

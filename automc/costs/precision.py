@@ -70,6 +70,10 @@ class Precisions:
         before = self._simulated_bits(indices)[:, :, 1] < FLOAT_BITS
         return placement.placed.sum(axis=0) + before.sum(axis=1)
 
+    def read_in(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns, for layers that may be simulated, (B,) the bits of the activations that they read; 32 for float."""
+        return dict(zip(self._apart, self._simulated_bits(indices)[:, :, 1].T, strict=True))
+
     def _simulated_bits(self, indices: np.ndarray) -> np.ndarray:
         """Returns (B, U, 2) the bits of layers that may be simulated; 32 where they are not."""
         return self._simulated[np.arange(len(self._apart)), indices[:, self._apart_columns]]

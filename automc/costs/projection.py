@@ -109,6 +109,6 @@ class Projection:
 
     def _excess(self, indices: np.ndarray) -> np.ndarray:
         """Returns (B,) the largest ratio of price to limit."""
-        prices = self.model.prices(indices)
+        prices = self.model.prices(indices, self.limits)
         ratios = [prices[metric] / limit for metric, limit in self.limits.items()]
         return np.max(ratios, axis=0) if ratios else np.zeros(len(indices))

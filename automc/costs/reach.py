@@ -15,23 +15,24 @@ from automc.errors import BudgetError
 def cheapest(model: CostModel, metric: str) -> np.ndarray:
     """Returns option numbers (A,) of a policy from which no single change lowers the metric any further.
 
-    For all but latency that is the cheapest there is. Latency can rise when a width falls, so the ends are not enough;
-    what is returned is never slower than the original.
+    For MACs, parameters and bytes that is the cheapest there is. Latency can rise when a width falls, and memory when a
+    layer gets int8, since what others read in float is there twice then. So the ends are not enough; what is returned
+    never costs more than the original.
     """
     found = np.stack([_descend(model, metric, start) for start in (np.zeros_like(model.space.full), model.space.full)])
-    return model.space.canonical(found[model.prices(found)[metric].argmin()])
+    return model.space.canonical(found[model.prices(found, [metric])[metric].argmin()])
 
 
 def _descend(model: CostModel, metric: str, start: np.ndarray) -> np.ndarray:
     best = start
-    price = model.prices(best[None])[metric][0]
+    price = model.prices(best[None], [metric])[metric][0]
     improved = True
     while improved:
         improved = False
         for axis, size in enumerate(model.space.sizes):
             candidates = np.repeat(best[None], size, axis=0)
             candidates[:, axis] = np.arange(size)
-            prices = model.prices(candidates)[metric]
+            prices = model.prices(candidates, [metric])[metric]
             if prices.min() < price:
                 best, price, improved = candidates[prices.argmin()], prices.min(), True
     return best
@@ -47,7 +48,7 @@ def check_reachable(model: CostModel, budgets: list[Budget]) -> None:
     for budget in budgets:
         full = original[budget.metric][0]
         index = cheapest(model, budget.metric)
-        smallest = model.prices(index[None])[budget.metric][0]
+        smallest = model.prices(index[None], [budget.metric])[budget.metric][0]
         if smallest > budget.limit(full):
             share = min(math.ceil(1000 * smallest / full) / 10, 100)
             parts = list(model.breakdown(index, budget.metric).items())[:3]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+_BYTES = {"b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 UNITS = {
     "latency": {"us": 1.0, "µs": 1.0, "ms": 1e3, "s": 1e6},
-    "size": {"b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30},
+    "size": _BYTES,
+    "memory": _BYTES,
     "macs": {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9},
     "params": {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9},
     "energy": {"pj": 1e-6, "nj": 1e-3, "uj": 1.0, "µj": 1.0, "mj": 1e3, "j": 1e6},
@@ -14,7 +16,7 @@ UNITS = {
 _THOUSANDS = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _STEPS = {
     "latency": ((1e6, "s"), (1e3, "ms"), (1.0, "µs")),
-    "size": tuple((factor, f"{prefix}B") for factor, prefix in _THOUSANDS),
+    **dict.fromkeys(("size", "memory"), tuple((factor, f"{prefix}B") for factor, prefix in _THOUSANDS)),
     "macs": _THOUSANDS,
     "params": _THOUSANDS,
     "energy": ((1e6, "J"), (1e3, "mJ"), (1.0, "µJ"), (1e-3, "nJ"), (1e-6, "pJ")),

@@ -87,8 +87,13 @@ def profile(answer, models, threads, runs, warmup, passes, graphs):
     (answer / "answer.json").write_text(json.dumps(result))
 
 
-def clock(answer, models, threads, runs, passes, warmup=3):
-    """Writes, for each model and pass, the microseconds of each run; models take turns in every pass."""
+def clock(answer, models, threads, runs, passes, warmup=3, powercap="/sys/class/powercap"):
+    """Writes, for each model and pass, the microseconds of each run, and those of energy; models take turns in a pass.
+
+    Where the counters in the folder ``powercap`` can be read, a model runs on, untimed, until 20 ms have passed: they
+    tick about every millisecond, so that what a tick is off by stays below a tenth.
+    """
+    counters = _energy_counters(powercap)
     loaded = []
     for number, path in enumerate(models):
         feeds = dict(np.load(answer / f"inputs{number}.npz", allow_pickle=False))
@@ -97,18 +102,48 @@ def clock(answer, models, threads, runs, passes, warmup=3):
         for _ in range(warmup * 5):
             run(feeds)
     result = [[] for _ in models]
+    energy = [[] for _ in models] if counters else None
     for _ in range(passes):
         for number, (run, feeds) in enumerate(loaded):
             for _ in range(warmup):
                 run(feeds)
             times = []
+            began, before = time.perf_counter_ns(), _read(counters)
             for _ in range(runs):
                 start = time.perf_counter_ns()
                 run(feeds)
                 times.append((time.perf_counter_ns() - start) / 1000)
             result[number].append(times)
+            if counters:
+                count = runs
+                while time.perf_counter_ns() - began < _ENERGY_NS:
+                    run(feeds)
+                    count += 1
+                spent = sum((b - a) % most for a, b, (_, most) in zip(before, _read(counters), counters, strict=True))
+                energy[number].append(spent / count)
         print("step", flush=True)
-    (answer / "answer.json").write_text(json.dumps(result))
+    (answer / "answer.json").write_text(json.dumps({"us": result, "uj": energy}))
+
+
+_ENERGY_NS = 20_000_000
+
+
+def _energy_counters(folder):
+    """Returns the file of each processor package's energy, in microjoules, and where it starts anew; none if barred."""
+    found = []
+    try:
+        for package in sorted(Path(folder).glob("intel-rapl:*")):  # AMD's are called so too
+            if package.name.count(":") == 1 and (package / "name").read_text().startswith("package"):
+                file = package / "energy_uj"
+                int(file.read_text())
+                found.append((file, int((package / "max_energy_range_uj").read_text()) + 1))
+    except (OSError, ValueError):
+        return []
+    return found
+
+
+def _read(counters):
+    return [int(file.read_text()) for file, _ in counters]
 
 
 def nodes(answer, models, threads):

@@ -188,15 +188,14 @@ class _Errand:
 
 def _fits(answer: Any, action: str, models: int, arguments: dict[str, Any]) -> bool:
     """Says whether an answer has the form that the runner gives it, as far as whatever reads it relies on that."""
-    if not isinstance(answer, list) or len(answer) != models:
-        return False
     if action != "clock":
-        return all(isinstance(each, dict) for each in answer)
+        return isinstance(answer, list) and len(answer) == models and all(isinstance(each, dict) for each in answer)
     try:
-        times = np.array(answer, dtype=float)
-    except (ValueError, TypeError):
+        times, energy = np.array(answer["us"], dtype=float), answer["uj"]
+        known = energy is None or np.array(energy, dtype=float).shape == times.shape[:2]
+    except (ValueError, TypeError, KeyError):
         return False
-    return times.shape == (models, arguments["passes"], arguments["runs"]) and bool((times > 0).all())
+    return known and times.shape == (models, arguments["passes"], arguments["runs"]) and bool((times > 0).all())
 
 
 def _nonsense(url: str, what: str) -> RuntimeFailure:

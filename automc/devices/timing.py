@@ -25,6 +25,8 @@ class Timing:
         ratio_high: third quartile of these.
         runs: how many runs in all.
         medians: of each pass, in their order.
+        energy_uj: microjoules of one inference, median over passes; None where the machine does not say. It is what
+            all packages of the processor used meanwhile, whatever else ran and the idle cores included.
     """
 
     us: float
@@ -35,6 +37,7 @@ class Timing:
     ratio_high: float
     runs: int
     medians: tuple[float, ...] = ()
+    energy_uj: float | None = None
 
 
 def time_models(
@@ -44,6 +47,7 @@ def time_models(
     description: str = "Measuring models",
     runs: int = 20,
     passes: int = 15,
+    powercap: str | None = None,
 ) -> list[Timing]:
     """Measures whole models, taking turns in every pass.
 
@@ -54,15 +58,19 @@ def time_models(
         description: what the progress bar says.
         runs: timed inferences of each model in a pass.
         passes: how often each model has its turn.
+        powercap: the folder of the energy counters on the device, the kernel's by default, which only root may read on
+            many machines.
     """
-    answer = bench.run("clock", description, passes, models, inputs, runs=runs, passes=passes)
-    times = np.array(answer)  # (models, passes, runs)
+    where = {} if powercap is None else {"powercap": powercap}
+    answer = bench.run("clock", description, passes, models, inputs, runs=runs, passes=passes, **where)
+    times = np.array(answer["us"])  # (models, passes, runs)
+    energy = answer["uj"] or [None] * len(models)  # (models, passes)
     medians = np.median(times, axis=2)
     ratios = medians / medians[0]
-    return [_timing(times[m].ravel(), ratios[m], medians[m]) for m in range(len(models))]
+    return [_timing(times[m].ravel(), ratios[m], medians[m], energy[m]) for m in range(len(models))]
 
 
-def _timing(times: np.ndarray, ratios: np.ndarray, medians: np.ndarray) -> Timing:
+def _timing(times: np.ndarray, ratios: np.ndarray, medians: np.ndarray, energy: list[float] | None) -> Timing:
     low, middle, high = np.percentile(times, [25, 50, 75])
     ratio_low, ratio, ratio_high = np.percentile(ratios, [25, 50, 75])
     return Timing(
@@ -74,4 +82,5 @@ def _timing(times: np.ndarray, ratios: np.ndarray, medians: np.ndarray) -> Timin
         ratio_high=round(float(ratio_high), 4),
         runs=times.size,
         medians=tuple(round(float(median), 2) for median in medians),
+        energy_uj=None if energy is None else round(float(np.median(energy)), 2),
     )

@@ -37,6 +37,9 @@ class Op:
         call: the call of a torch function whose result its result is, the first if others passed it on; None where it
             only leads to that.
         runs: whether an exported network has it: not what is made of constants only, or what no output needs.
+        given: for each tensor argument, which of the network's inputs it is, or `OUTSIDE`.
+        itemsizes: bytes of an element of each tensor argument, and last of its result.
+        returned: whether the network returns its result.
     """
 
     kind: str
@@ -47,6 +50,9 @@ class Op:
     attributes: tuple[tuple[str, Any], ...]
     call: Call | None = None
     runs: bool = True
+    given: tuple[int, ...] = ()
+    itemsizes: tuple[int, ...] = ()
+    returned: bool = False
 
     def attribute(self, name: str, default: Any = None) -> Any:
         """Returns the argument of that name."""
@@ -131,7 +137,7 @@ class _Recorder(TorchDispatchMode):
         super().__init__()
         self.ops: list[Op] = []
         self.where: Callable[[], str] = str
-        self._given = {id(leaf) for leaf in pytree.tree_leaves(inputs)}
+        self._given = {id(leaf): number for number, leaf in enumerate(pytree.tree_leaves(inputs))}
         self._varies: list[bool] = []
         self._made_by: dict[int, int] = {}
         self._alive: list[Any] = []  # so that no tensor's id is given to another while we run
@@ -143,15 +149,18 @@ class _Recorder(TorchDispatchMode):
         return result
 
     def finish(self, outputs: Any) -> list[Op]:
-        """Returns the operators, with what the network does not need marked."""
+        """Returns the operators, with what the network does not need and what it returns marked."""
         leaves = pytree.tree_leaves(outputs)
-        needed = {self._made_by.get(id(leaf), OUTSIDE) for leaf in leaves}
+        returned = {self._made_by.get(id(leaf), OUTSIDE) for leaf in leaves}
+        needed = set(returned)
         if not all(torch.is_tensor(leaf) for leaf in leaves):  # there may be tensors in it
             needed = set(range(len(self.ops)))
         for index in range(len(self.ops) - 1, -1, -1):
             if index in needed:
                 needed.update(self.ops[index].sources)
-        return [replace(op, runs=i in needed and self._varies[i]) for i, op in enumerate(self.ops)]
+        return [
+            replace(op, runs=i in needed and self._varies[i], returned=i in returned) for i, op in enumerate(self.ops)
+        ]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -181,6 +190,8 @@ class _Recorder(TorchDispatchMode):
                 sources=sources,
                 output=tuple(results[0].shape) if results else (),
                 attributes=tuple((name, _plain(value)) for name, value in named if not _has_tensor(value)),
+                given=tuple(self._given.get(id(tensor), OUTSIDE) for tensor in tensors),
+                itemsizes=tuple(tensor.element_size() for tensor in (*tensors, *results[:1])),
             )
         )
         return result

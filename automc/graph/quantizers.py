@@ -63,7 +63,7 @@ class Quantizers:
 
     def __init__(self, ops: Sequence[Op], layers: Sequence[Layer], blocks: Sequence[str] = ()) -> None:
         self._ops, self._layers = ops, layers
-        self._spans = {name: _Span(ops, name) for name in blocks}
+        self._spans = {name: Span(ops, name) for name in blocks}
         self._results = {span.result: name for name, span in self._spans.items()}
         self._users = users_of(ops)
         self._sums = find_sums(ops)
@@ -201,7 +201,7 @@ class Quantizers:
             state[index] = np.where(kept[name], state[index], state[self._spans[name].source])
 
 
-class _Span:
+class Span:
     """A block among the operators: those inside, what it reads, and what it gives."""
 
     def __init__(self, ops: Sequence[Op], block: str) -> None:

@@ -51,6 +51,7 @@ class Figures(_Strict):
         macs: for one example.
         params: parameters.
         size: bytes of parameters and buffers.
+        memory: bytes of activations at the peak of one inference.
         predicted_us: predicted latency, microseconds.
         measured_us: [first quartile, median, third quartile], microseconds.
         ratio: measured latency divided by the original's: [first quartile, median, third quartile].
@@ -61,6 +62,7 @@ class Figures(_Strict):
     macs: float
     params: float
     size: float
+    memory: float | None = None
     predicted_us: float | None = None
     measured_us: tuple[float, float, float] | None = None
     ratio: tuple[float, float, float] | None = None

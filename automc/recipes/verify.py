@@ -44,6 +44,7 @@ class Verification(BaseModel):
         keeps_latency_budget: for a latency budget on the same device, whether the median keeps it; else None.
         int8_asked: layers that the file has in int8; None for a ``.pt2`` file, which has the same numbers in float.
         int8_run: how many of them the runtime runs in int8 here.
+        energy_uj: microjoules of one inference, as `Timing` has them; None where the machine does not say.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -59,6 +60,7 @@ class Verification(BaseModel):
     keeps_latency_budget: bool | None
     int8_asked: int | None = None
     int8_run: int | None = None
+    energy_uj: float | None = None
 
     @property
     def passed(self) -> bool:
@@ -112,6 +114,7 @@ def verify(recipe: Recipe, file: Path, task: Task, model: nn.Module) -> Verifica
         keeps_latency_budget=None if mismatch else _keeps(recipe, timing.us, timing.ratio_low),
         int8_asked=None if found is None else len(found.asked),
         int8_run=None if found is None else len(found.run),
+        energy_uj=timing.energy_uj,
     )
 
 
