@@ -1,6 +1,6 @@
 """Policies priced per second, in batches, on one core, for a network of 27 groups: ResNet-56, widths and blocks.
 
-All four metrics are priced, latency from a table measured on this machine. Policies are random and priced for the first
+All five metrics are priced, latency from a table measured on this machine. Policies are random and priced for the first
 time; what a cost model remembers between batches are latencies of single operators.
 """
 

@@ -99,8 +99,8 @@ def claims(search: Search, rows: list[Row]) -> list[str]:
         "Test scores are those of the ONNX files in that runtime; the test set was read once, after the search.",
         "Search scores are without any fine-tuning, on images taken from the training set.",
         *_tuning(rows, config.finetune.epochs > 0),
-        "MACs, parameters and bytes count every layer and equal those of the built models. Activations at the peak are "
-        "computed, for one inference: what must be there at once, operators' scratch memory apart.",
+        "MACs, parameters and bytes count every layer and equal those of the built models. Memory is that of "
+        "activations, computed: what must be there at once in one inference, operators' scratch memory apart.",
         *int8_claims(rows, device),
         *_simulation(config.space.simulate),
     ]
