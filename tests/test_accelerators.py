@@ -244,7 +244,7 @@ def test_a_measured_table_can_be_asked_for_energy_by_table() -> None:
     bare = with_random_table(priced(small()), 0)
     table = bare.table
     assert table is not None
-    assert bare.metrics == ("latency", "macs", "params", "size")
+    assert bare.metrics == ("latency", "macs", "params", "size", "memory")
     with pytest.raises(ValueError, match="no energy"):
         bare.cost(bare.space.decode(bare.space.full)).get("energy")
     hardware = WithEnergy(table)

@@ -45,8 +45,10 @@ def stack(*widths: int) -> Example:
 
 
 def table_of(model: CostModel, us: float = 10.0, off: float = 1.0, run: float = 5.0) -> LatencyTable:
-    entry = Entry(us, us - off, us + 2 * off, runs=60)
-    return LatencyTable(device(), Overhead(run, 0.0), dict.fromkeys(model.all_signatures(most=10**9), entry))
+    entry = Entry(us, us - off, us + off, runs=60)
+    entries = dict.fromkeys(model.all_signatures(most=10**9), entry)
+    # an operator's interval reaches as far to each side as nine of ten measurements
+    return LatencyTable(device(), Overhead(run, 0.0), entries, repeatability=off / us / NINE_OF_TEN)
 
 
 def validation(rmspe: float, subject: str = "digits") -> Validation:
@@ -60,7 +62,7 @@ def test_errors_of_a_table_never_validated_add_up_as_if_all_had_the_same_sign() 
     model = priced(stack(8, 8, 8), SpaceConfig(channel_multiple=4))
     found = forecast(model.graph, table_of(model))
     assert len(found.operators) == 5
-    assert (found.low, found.us, found.high) == pytest.approx((50.0, 55.0, 65.0))
+    assert (found.low, found.us, found.high) == pytest.approx((50.0, 55.0, 60.0), abs=1e-2)
     assert "never validated" in found.interval
 
 
@@ -70,8 +72,8 @@ def test_errors_of_a_validated_table_are_independent_but_for_equal_operators_and
     found = forecast(model.graph, table)
     common = NINE_OF_TEN * 0.1 * 55.0
     # of five operators two convolutions are the same one, whose error comes twice
-    assert found.us - found.low == pytest.approx(math.sqrt(2**2 + 3 * 1**2 + common**2))
-    assert found.high - found.us == pytest.approx(math.sqrt(4**2 + 3 * 2**2 + common**2))
+    assert found.us - found.low == pytest.approx(math.sqrt(2**2 + 3 * 1**2 + common**2), rel=1e-3)
+    assert found.high - found.us == pytest.approx(math.sqrt(2**2 + 3 * 1**2 + common**2), rel=1e-3)
     assert "10.0%: RMSPE of mobile" in found.interval
 
 

@@ -172,7 +172,7 @@ def test_show_tells_all_that_a_table_knows_of_itself(run: Command, table: Latenc
     ):
         assert words in said
     save_table(table, Path("table.yaml"))
-    assert "none: how far it is off" in run("show", "--table", "table.yaml").output
+    assert "this table was never validated" in run("show", "--table", "table.yaml").output
 
 
 def test_two_tables_are_compared_operator_by_operator(run: Command, table: LatencyTable) -> None:

@@ -73,7 +73,7 @@ def comparison(result: SearchResult) -> list[Column]:
     if all(row.predicted.energy is not None for row in rows):
         costs.insert(0, ("Energy, not measured", "energy", lambda row: row.predicted.get("energy")))
     if all(row.predicted.memory is not None for row in rows):  # older results have none
-        costs.append(("Activations at the peak", "memory", lambda row: row.predicted.get("memory")))
+        costs.append(("Memory", "memory", lambda row: row.predicted.get("memory")))
     for title, kind, get in costs:
         factor, unit = scale(kind, max(get(row) for row in rows))
         shares = ["" if row is original else _percent(get(row), get(original)) for row in rows]

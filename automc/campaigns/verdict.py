@@ -102,8 +102,8 @@ def claims(search: Search, rows: list[Row]) -> list[str]:
         "read once, after the search.",
         "Search scores are without any fine-tuning, on images taken from the training set.",
         *_tuning(rows, config.finetune.epochs > 0),
-        "MACs, parameters and bytes count every layer and equal those of the built models. Activations at the peak are "
-        "computed, for one inference: what must be there at once, operators' scratch memory apart.",
+        "MACs, parameters and bytes count every layer and equal those of the built models. Memory is that of "
+        "activations, computed: what must be there at once in one inference, operators' scratch memory apart.",
         *int8_claims(rows, runs_on),
         *_simulation(config.space.simulate or model is not None, model),
     ]

@@ -56,7 +56,7 @@ def show(
         ("imported" if source.imported else "measured", found.measured_at),
         ("protocol", found.method),
         ("runs", "{operators} operators, {least} to {most} runs of each (median {median:g})".format(**runs)),
-        ("repeats to", f"{100 * found.repeatability:.1f}% (RMS, one operator measured in every model)"),
+        ("repeats to", f"{100 * found.repeatability:.1f}% (RMS of operators measured again)"),
         ("fitted on", _fitted_on(found)),
         (
             "overhead",

@@ -58,7 +58,7 @@ def show(recipe: RecipePath, as_json: JsonFlag = False) -> None:
         ("MACs", lambda f: f.macs, "macs"),
         ("parameters", lambda f: f.params, "params"),
         ("size", lambda f: f.size, "size"),
-        ("activations at the peak", lambda f: f.memory, "memory"),
+        ("memory of activations", lambda f: f.memory, "memory"),
     ):
         values = [one(figures) for figures in (found.original, found.figures)]
         rows.append((name, *("" if value is None else format_cost(metric, value) for value in values)))

@@ -47,9 +47,14 @@ class Parts:
         """Returns what the network runs under one policy (A,) and its placement, each with its name."""
         return [(part.name, part.signature(index)) for part in self._parts if part.runs(index[None], placement)[0]]
 
-    def all_signatures(self, grid: list[list[int]]) -> list[Signature]:
-        """Returns all that the network can run where each axis takes one of these options."""
-        return sorted({signature for part in self._parts for signature in part.signatures(grid)})
+    def all_signatures(self, grid: list[list[int]], combinations: int) -> list[Signature]:
+        """Returns all that the network can run where each axis takes one of these options.
+
+        Args:
+            grid: for each axis.
+            combinations: how many of each part at most; where there are more, fewer options are combined.
+        """
+        return sorted({signature for part in self._parts for signature in part.signatures(grid, combinations)})
 
 
 class ProductModel(Parts):
@@ -169,9 +174,6 @@ def _leaves(row: int, placement: Placement) -> np.ndarray:
     return placement.leaves[row]
 
 
-_COMBINATIONS = 1024
-
-
 def spread(options: Sequence[int], most: int) -> list[int]:
     """Returns at most so many of the options, spread evenly, ends included."""
     places = np.linspace(0, len(options) - 1, min(len(options), most)).round().astype(int)
@@ -227,11 +229,11 @@ class _Part:
             else signature.at_bits(*self._space.axes[self._bits].options[index[self._bits]])
         )
 
-    def signatures(self, grid: list[list[int]]) -> list[Signature]:
+    def signatures(self, grid: list[list[int]], combinations: int) -> list[Signature]:
         """Returns the signatures at all combinations of these options, of fewer where these would be very many."""
         index = np.array(self._space.full)
         found = []
-        each = max(2, int(_COMBINATIONS ** (1 / max(len(self._axes), 1)) + 1e-9))
+        each = max(2, int(combinations ** (1 / max(len(self._axes), 1)) + 1e-9))
         for combination in itertools.product(*(spread(grid[axis], each) for axis in self._axes)):
             index[self._axes] = combination
             found.append(self.signature(index))

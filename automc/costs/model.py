@@ -150,9 +150,10 @@ class CostModel:
         """Returns the operators that the space can produce.
 
         Args:
-            most: options taken of each axis, spread evenly, ends included; a table interpolates between them.
+            most: options taken of each axis, spread evenly, ends included, and of more than two axes at once fewer; a
+                table interpolates between them.
         """
-        return self._parts.all_signatures([spread(range(size), most) for size in self.space.sizes])
+        return self._parts.all_signatures([spread(range(size), most) for size in self.space.sizes], most**2)
 
     def _terms(self, indices: np.ndarray, placement: Placement) -> np.ndarray:
         present = np.where(self._owners >= 0, indices[:, self._owners], 1)

@@ -11,7 +11,7 @@ import numpy as np
 
 from automc import progress
 from automc.devices.bench import Bench
-from automc.latency_tables.measure import measure_entries, new_table
+from automc.latency_tables.measure import Measured, measure_entries, new_table
 from automc.latency_tables.signature import Signature
 from automc.latency_tables.table import LatencyTable
 
@@ -65,7 +65,7 @@ def extend_table(
         table = replace(
             table.merged(measured.entries),
             reference_us=round(measured.reference_us, 3),
-            repeatability=round(max(table.repeatability, measured.repeatability), 4),
+            repeatability=_pooled(table, measured),
         )
         done += len(piece)
         if keep is not None:
@@ -73,6 +73,13 @@ def extend_table(
     if done < total:
         progress.say(f"Out of time: {total - done} of {total} operators were not measured; the same command goes on")
     return table
+
+
+def _pooled(table: LatencyTable, measured: Measured) -> float:
+    """Returns the RMS of both, each as often as it has operators."""
+    counts = np.array([len(table.entries), len(measured.entries)])
+    squares = np.array([table.repeatability**2, measured.repeatability**2])
+    return round(float(np.sqrt(np.average(squares, weights=counts))), 4)
 
 
 def _least_sure(table: LatencyTable, candidates: Sequence[Signature]) -> list[Signature]:

@@ -43,7 +43,8 @@ class Measured:
     Attributes:
         entries: the operators.
         reference_us: the usual latency of the reference operator, microseconds.
-        repeatability: RMS of the relative difference of its latency from that, over all steady passes.
+        repeatability: RMS of the relative difference between two measurements of one operator, each beside others,
+            over the square root of 2.
     """
 
     entries: dict[Signature, Entry]
@@ -58,6 +59,7 @@ def measure_entries(
 
     Every model also has the reference operator. Where a pass found it slower or faster than usual, the device was
     disturbed: models with less than two steady passes are measured again, and what is disturbed even then is marked.
+    Some operators are measured twice, beside different others: how much that differs says how far to trust the rest.
 
     Args:
         bench: where.
@@ -73,6 +75,7 @@ def measure_entries(
     # neighbours in the table are alike: mixed, the memory that a model takes is about what a network takes
     random.Random(0).shuffle(wanted)
     batches = [wanted[start : start + _BATCH] for start in range(0, len(wanted), _BATCH)]
+    batches.append(wanted[:: max(len(wanted) // _BATCH, 1)][:_BATCH])  # again, beside others
     measured = _profile(bench, batches, description)
     usual = reference_us or float(np.median([p.reference for passes in measured for p in passes]))
     for _ in range(_REPEATS):
@@ -82,7 +85,8 @@ def measure_entries(
         again = _profile(bench, [batches[n] for n in disturbed], "The device changed its speed; measuring again")
         for number, passes in zip(disturbed, again, strict=True):
             measured[number] += passes
-    entries = {}
+    entries: dict[Signature, Entry] = {}
+    differences = []
     for batch, passes in zip(batches, measured, strict=True):
         steady = _steady(passes, usual)
         for index, signature in enumerate(batch):
@@ -92,9 +96,11 @@ def measure_entries(
             us = np.concatenate([branch.us for branch in found])
             if not np.isfinite(us).all():
                 raise RuntimeFailure(f"{bench.device.name} answered no time for operator '{signature}'")
-            entries[signature] = _entry(us, max(branch.nodes for branch in found), len(steady) < _ENOUGH)
-    away = np.array([p.reference / usual - 1 for passes in measured for p in _steady(passes, usual)])
-    return Measured(entries, usual, float(np.sqrt(np.mean(away**2))) if len(away) else _DRIFT)
+            entry = _entry(us, max(branch.nodes for branch in found), len(steady) < _ENOUGH)
+            first = entries.setdefault(signature, entry)
+            if first is not entry and first.us + entry.us > 0:
+                differences.append((first.us - entry.us) / (first.us + entry.us) * 2)
+    return Measured(entries, usual, float(np.sqrt(np.mean(np.square(differences)) / 2)) if differences else 0.0)
 
 
 @dataclass(frozen=True)

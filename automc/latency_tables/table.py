@@ -18,7 +18,6 @@ from automc.latency_tables.signature import Signature
 from automc.latency_tables.validation import Validation
 
 _NINE_OF_TEN = 1.645  # standard deviations of a normal distribution on each side of the mean
-_OF_QUARTILES = _NINE_OF_TEN / 0.6745
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,8 @@ class LatencyTable(Hardware):
         wholes: networks that the overhead was fitted on.
         reference_us: the usual latency of what is measured again and again, to notice drift; 0 where nothing was.
         validations: how far it was off for whole networks, newest last.
-        repeatability: RMS of the relative difference of one operator's latency, measured many times meanwhile.
+        repeatability: RMS of the relative difference between a measured operator's latency and the same measured
+            again, over the square root of 2.
     """
 
     device: Device
@@ -150,7 +150,7 @@ class LatencyTable(Hardware):
         return {s: self._estimate(e) for s, e in self.entries.items()}
 
     def _estimate(self, entry: Entry) -> Estimate:
-        half = max(_NINE_OF_TEN * self.repeatability * entry.us, _OF_QUARTILES * (entry.high - entry.low) / 2)
+        half = _NINE_OF_TEN * self.repeatability * entry.us
         return Estimate(entry.us, round(max(entry.us - half, 0.0), 3), round(entry.us + half, 3), "measured")
 
     @cached_property
