@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from automc.cli.output import SUBJECT_HELP, JsonFlag, print_json, print_table
-from automc.cli.tables import Batch, DeviceName, Force, Source, TablePath, Threads, open_source, read_source, say_device
+from automc.cli.tables import (
+    Batch,
+    DeviceName,
+    Force,
+    Guess,
+    Source,
+    TablePath,
+    Threads,
+    open_source,
+    read_source,
+    say_device,
+    with_estimates,
+)
 
 if TYPE_CHECKING:
     from automc.costs import Forecast
@@ -30,6 +42,7 @@ def query(
     threads: Threads = None,
     batch: Batch = None,
     force: Force = False,
+    estimate: Guess = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Ask for one operator or a whole network: latency, how far to trust it, and where it comes from."""
@@ -40,9 +53,10 @@ def query(
     if signature is not None:
         if policy is not None or breakdown:
             raise ConfigError("--policy and --breakdown are about a network: say which, --model TASK")
-        _operator(signature, read_source(table, device, threads, batch, force), as_json)
+        source = read_source(table, device, threads, batch, force)
+        _operator(signature, with_estimates(source) if estimate else source, as_json)
     elif model is not None:
-        _network(model, policy, breakdown, table, device, threads, batch, force, as_json)
+        _network(model, policy, breakdown, table, device, threads, batch, force, estimate, as_json)
 
 
 def _operator(line: str, source: Source, as_json: bool) -> None:
@@ -70,6 +84,7 @@ def _network(
     threads: int | None,
     batch: int | None,
     force: bool,
+    estimate: bool,
     as_json: bool,
 ) -> None:
     from automc.cli.inspect import load_subject
@@ -80,6 +95,7 @@ def _network(
     recipe = None if policy is None else load_recipe(policy)
     read, _ = load_subject(model, target=device, threads=threads, batch=batch)
     source = open_source(table, read.target, force)
+    source = with_estimates(source) if estimate else source
     if recipe is None or policy is None:
         found = forecast(read.graph, source.hardware)
     else:

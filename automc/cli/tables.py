@@ -16,6 +16,7 @@ Threads = Annotated[int | None, typer.Option(help="Threads of one inference.  [d
 Batch = Annotated[int | None, typer.Option(help="Examples in one inference.  [default: CONFIG's, or 1]", min=1)]
 TablePath = Annotated[Path | None, typer.Option("--table", help="A table's file.  [default: the device's own]")]
 DeviceName = Annotated[str | None, typer.Option("--device", help="The device.  [default: CONFIG's, or local]")]
+Guess = Annotated[bool, typer.Option("--estimate", help="Estimate operators never measured by a roofline.")]
 Force = Annotated[bool, typer.Option("--force", help="Use a table though it is of another device; the answer says so.")]
 
 
@@ -89,6 +90,15 @@ def read_source(
     if table is not None and (device, threads, batch) == (None, None, None):
         return Source(load_table(table), table)
     return open_source(table, open_target(device or "local", threads or 1, batch or 1), force)
+
+
+def with_estimates(source: Source) -> Source:
+    """Returns what answers, a table with estimates of what it does not know."""
+    from dataclasses import replace
+
+    from automc.latency_tables import WithEstimates
+
+    return replace(source, hardware=WithEstimates(table_of(source)))
 
 
 def table_of(source: Source) -> LatencyTable:

@@ -2,6 +2,7 @@
 
 from automc.latency_tables.build import extend_table, measure_table
 from automc.latency_tables.energy import WithEnergy
+from automc.latency_tables.estimated import WithEstimates
 from automc.latency_tables.hardware import Estimate, Hardware
 from automc.latency_tables.measure import new_table
 from automc.latency_tables.overhead import Correction, Overhead, Whole
@@ -25,6 +26,7 @@ __all__ = [
     "Validation",
     "Whole",
     "WithEnergy",
+    "WithEstimates",
     "ensure_table",
     "extend_table",
     "load_table",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -14,12 +13,11 @@ from automc.devices.device import Device
 from automc.errors import TableError, nearest
 from automc.files import read_yaml
 from automc.latency_tables.hardware import Estimate, Hardware
-from automc.latency_tables.products import products_of
+from automc.latency_tables.products import work_of
 from automc.latency_tables.signature import Signature
 
 DEFAULT = "horowitz-2014"
 _FLOAT = 32
-_AROUND = ("n", "hw", "before", "after")
 
 
 class EnergyTable(BaseModel):
@@ -71,16 +69,9 @@ class EnergyTable(BaseModel):
     def of_operator(self, signature: Signature) -> float:
         """Returns the energy of an operator in microjoules: its products, and its operands moved once each.
 
-        One without products moves as many elements out as in. What caches save is not known, so this is more than an
-        operator takes whose operands are still in them.
+        What caches save is not known, so this is more than an operator takes whose operands are still in them.
         """
-        weights, activations = signature.bits
-        found = products_of(signature)
-        if not found:
-            sizes = [math.prod(value) for name, value in signature.rest if name in _AROUND]
-            moved = 2 * sum(signature.channels) * math.prod(sizes) * activations / 8
-            return self.microjoules(0, moved, weights, activations)
-        return sum(self.microjoules(p.macs, p.bytes_at(weights, activations), weights, activations) for p in found)
+        return self.microjoules(*work_of(signature), *signature.bits)
 
 
 class WithEnergy(Hardware):

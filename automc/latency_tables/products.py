@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from automc.errors import TableError
 from automc.latency_tables.signature import Signature
 
+_AROUND = ("n", "hw", "before", "after")
 _UNKNOWN = ("baddbmm", "lstm", "gru", "rnn")
 
 
@@ -70,6 +71,32 @@ def products_of(signature: Signature) -> tuple[Product, ...]:
         raise TableError(f"'{signature}': its products are not in its signature, so no accelerator can price it")
     rule = _RULES.get(head)
     return () if rule is None else rule(signature)
+
+
+def work_of(signature: Signature) -> tuple[float, float]:
+    """Returns an operator's multiply-accumulates, and the bytes that it moves at its bits, each operand once.
+
+    One without products moves as many elements out as in.
+
+    Raises:
+        TableError: like `products_of`.
+    """
+    weights, activations = signature.bits
+    found = products_of(signature)
+    if found:
+        return float(sum(p.macs for p in found)), sum(p.bytes_at(weights, activations) for p in found)
+    sizes = [math.prod(value) for name, value in signature.rest if name in _AROUND]
+    return 0.0, 2 * _widths(signature) * math.prod(sizes) * activations / 8
+
+
+def _widths(signature: Signature) -> int:
+    """Returns the elements of an operator's result, but for the sizes around its channels."""
+    if signature.kind in {"permute", "reshape"}:  # all sizes are channels here
+        return math.prod(signature.channels)
+    if "channel" in dict(signature.rest):  # joined along another axis
+        *parts, width = signature.channels
+        return sum(parts) * width
+    return sum(signature.channels)
 
 
 def _conv(signature: Signature) -> tuple[Product, ...]:
