@@ -142,7 +142,8 @@ def _print(subject: str, source: Source, found: Forecast, breakdown: bool) -> No
     typer.echo(f"            {origin or 'no operators'}; {found.run_us:g} µs of it are no operator's")
     data = _data(found, False)
     for metric in (name for name in data if name != "latency"):
-        typer.echo(f"{_LABELS.get(metric, metric):<11} {format_cost(metric, data[metric])}")
+        by = f" ({source.hardware.energy_from})" if metric == "energy" else ""
+        typer.echo(f"{_LABELS.get(metric, metric):<11} {format_cost(metric, data[metric])}{by}")
     if breakdown:
         print_table(
             f"{len(found.operators)} operators",

@@ -11,7 +11,7 @@ from automc.costs.model import Cost, CostModel
 from automc.devices import Device
 from automc.errors import ConfigError, TableError
 from automc.graph import ModelGraph
-from automc.latency_tables import Hardware, Signature, Validation
+from automc.latency_tables import Accelerator, Hardware, Signature, Validation
 from automc.latency_tables.hardware import How
 from automc.search_spaces import Choice, Policy, SearchSpace, SpaceConfig, build_space
 
@@ -182,6 +182,8 @@ def _refuse_bits(policy: Policy, device: Device) -> None:
 
 def _common_error(hardware: Hardware) -> tuple[float | None, str]:
     """Returns half the interval of the error that all operators have in common, as a share, and what that makes."""
+    if isinstance(hardware, Accelerator):
+        return 0.0, "by its model alone; how far a real one would be off is not known"
     validations: Sequence[Validation] = getattr(hardware, "validations", ())
     if not validations:
         return None, (
