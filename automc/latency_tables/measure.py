@@ -18,10 +18,13 @@ from automc.latency_tables.overhead import Overhead
 from automc.latency_tables.signature import DEQUANTIZE, INT8, QUANTIZE, Signature
 from automc.latency_tables.table import Entry, LatencyTable
 
-METHOD = "ONNX Runtime profile of operators side by side in one model, fused and in the runtime's layout; means"
+METHOD = (
+    "ONNX Runtime profile of operators side by side in one model, fused and in the runtime's layout; means of steady "
+    "passes, told by one operator that is in every model"
+)
 
 # About as many operators in one model as a network has layers, so that caches hold what they would hold there:
-# with 96 of them, predictions of a small network were 11 to 15% too high, with 12 it was 2% (benchmarks/prediction.py).
+# with 96 of them, predictions of a small network were 11 to 15% too high, with 12 it was 2%.
 _BATCH = 12
 _RUNS, _PASSES, _WARMUP = 20, 3, 5
 _DRIFT = 0.1  # by which share of its usual time the reference may differ in a steady pass

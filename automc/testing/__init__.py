@@ -1,7 +1,9 @@
-"""Conformance suites: subclass one in your own tests and pytest runs it on your agent or task."""
+"""Conformance suites: subclass one in your own tests and pytest runs it on your agent, task, bench or hardware."""
 
 from automc.testing.agents import AgentSuite
+from automc.testing.benches import BenchSuite
+from automc.testing.hardware import HardwareSuite
 from automc.testing.problems import toy_problem, toy_score
 from automc.testing.tasks import TaskSuite
 
-__all__ = ["AgentSuite", "TaskSuite", "toy_problem", "toy_score"]
+__all__ = ["AgentSuite", "BenchSuite", "HardwareSuite", "TaskSuite", "toy_problem", "toy_score"]
