@@ -1,7 +1,7 @@
 """Error of predicted latency against what was measured for it: operators, and networks that it was fitted on.
 
 MobileNetV2 0.5 at 96x96, whose widths have the most options of the three networks of `accuracy.py`; 100 held-out
-policies as there. A table grows from four options of each width towards where its predictions are least sure; after
+policies. A table grows from four options of each width towards where its predictions are least sure; after
 every piece it predicts the held-out policies, as it is and fitted on 24 networks. Then the finished table is fitted on
 fewer and on more. With ``--cache DIR``, the folder given to `accuracy.py`, what is there is not exported again.
 ``--plot FILE`` writes a page.
