@@ -79,7 +79,7 @@ def plot(found: dict[str, list[tuple[float, ...]]], path: Path) -> None:
         template="plotly_white",
     )
     figure.update_yaxes(title="RMSPE, %", rangemode="tozero")
-    figure.write_html(path, include_plotlyjs=True)
+    figure.write_html(path, include_plotlyjs=True, config={"displayModeBar": False})
 
 
 if __name__ == "__main__":
