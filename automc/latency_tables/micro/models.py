@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 
 from automc.errors import TableError
-from automc.latency_tables.micro_graph import (
+from automc.latency_tables.micro.graph import (
     BINARY,
     LOGICAL,
     MicroGraph,
@@ -27,8 +27,8 @@ from automc.latency_tables.micro_graph import (
     producer,
     slice_bounds,
 )
-from automc.latency_tables.micro_int8 import int8_branch, int8_link, is_int8
-from automc.latency_tables.micro_sequences import SEQUENCE_BUILDERS
+from automc.latency_tables.micro.int8 import int8_branch, int8_link, is_int8
+from automc.latency_tables.micro.sequences import SEQUENCE_BUILDERS
 from automc.latency_tables.signature import INT8, Signature
 
 _UNARY: dict[str, tuple[str, dict[str, Any]]] = {

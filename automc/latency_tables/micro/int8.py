@@ -1,4 +1,4 @@
-"""Operators in int8, and changes of precision, as branches of a model that is profiled; see `micro`.
+"""Operators in int8, and changes of precision, as branches of a model that is profiled; see `models`.
 
 An int8 operator stands between int8 neighbours and a change of precision between an int8 and a float one, as they do in
 a network: only then do all of them run in the layout that they have there.
@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from automc.errors import TableError
-from automc.latency_tables.micro_graph import (
+from automc.latency_tables.micro.graph import (
     MicroGraph,
     conv_attributes,
     input_shapes,

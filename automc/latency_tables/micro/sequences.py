@@ -1,4 +1,4 @@
-"""Operators of transformers and other newer networks, as branches of a model that is profiled; see `micro`."""
+"""Operators of transformers and other newer networks, as branches of a model that is profiled; see `models`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from onnx import TensorProto
 
-from automc.latency_tables.micro_graph import LOGICAL, MicroGraph
+from automc.latency_tables.micro.graph import LOGICAL, MicroGraph
 from automc.latency_tables.signature import Signature
 
 
