@@ -109,6 +109,8 @@ def test_a_device_that_is_slower_than_when_the_table_was_begun_is_noticed() -> N
     assert begun.reference_us == pytest.approx(REFERENCE_US)
     later = extend_table(FormulaBench(plain, lambda *_: 1.4), begun, GRID[:48])
     assert {s for s, entry in later.entries.items() if entry.drifted} == set(GRID[24:48])
+    for signature, entry in later.entries.items():  # in proportion to what was measured before
+        assert entry.us == pytest.approx(plain(*signature.channels), rel=1e-3)
 
 
 @pytest.mark.parametrize("answer", [math.nan, math.inf])

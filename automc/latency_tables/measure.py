@@ -61,7 +61,8 @@ def measure_entries(
     """Measures operators, all interleaved.
 
     Every model also has the reference operator. Where a pass found it slower or faster than usual, the device was
-    disturbed: models with less than two steady passes are measured again, and what is disturbed even then is marked.
+    disturbed: models with less than two steady passes are measured again, and what is disturbed even then is marked,
+    and divided by how much slower the reference was.
     Some operators are measured twice, beside different others: how much that differs says how far to trust the rest.
 
     Args:
@@ -92,14 +93,16 @@ def measure_entries(
     differences = []
     for batch, passes in zip(batches, measured, strict=True):
         steady = _steady(passes, usual)
+        # what is never steady is at least put into proportion
+        chosen = [(p, 1.0) for p in steady] or [(p, usual / p.reference) for p in passes]
         for index, signature in enumerate(batch):
-            found = [branch for p in steady or passes if (branch := p.branches.get(f"k{index}"))]
+            found = [(branch, scale) for p, scale in chosen if (branch := p.branches.get(f"k{index}"))]
             if not found:
                 raise RuntimeFailure(f"{bench.device.runtime} did not run operator '{signature}' as it was asked to")
-            us = np.concatenate([branch.us for branch in found])
+            us = np.concatenate([branch.us * scale for branch, scale in found])
             if not np.isfinite(us).all():
                 raise RuntimeFailure(f"{bench.device.name} answered no time for operator '{signature}'")
-            entry = _entry(us, max(branch.nodes for branch in found), len(steady) < _ENOUGH)
+            entry = _entry(us, max(branch.nodes for branch, _ in found), len(steady) < _ENOUGH)
             first = entries.setdefault(signature, entry)
             if first is not entry and first.us + entry.us > 0:
                 differences.append((first.us - entry.us) / (first.us + entry.us) * 2)
