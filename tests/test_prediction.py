@@ -79,7 +79,8 @@ def test_other_sizes_of_a_known_kind_are_regressed_and_marked() -> None:
     assert found.us == pytest.approx(us(64, 16), rel=0.2)
     assert found.low < us(64, 16) < found.high
     assert not measured.covers(depthwise(64, 16))
-    for outside in (depthwise(64, 64), depthwise(64, 2), depthwise(4, 16), depthwise(999, 16)):
+    other = Signature.of("dwconv", (64,), n=(1,), hw=(16, 16))  # numbers that mean something else
+    for outside in (depthwise(64, 64), depthwise(64, 2), depthwise(4, 16), depthwise(999, 16), other):
         with pytest.raises(TableError, match="measure it with"):
             measured.lookup(outside)
 
@@ -131,6 +132,13 @@ def test_corrections_stay_near_what_chains_say_where_networks_say_little() -> No
     for correction in corrections.values():
         assert abs(correction.scale - 1) < 0.02
         assert 0 < correction.us < 0.3
+
+
+def test_no_operator_is_corrected_to_less_than_nothing() -> None:
+    measured, made = networks(24, scale=1.0, each=-3.0)  # dwconv of 8 channels take 2 by themselves
+    fitted = measured.fitted([measured.whole("some", "", *one) for one in made])
+    assert fitted.overhead.kinds["dwconv"].us >= -2.0
+    assert all(fitted.cost(signature) >= 0 for signature in fitted.entries)
 
 
 def test_networks_of_another_subject_are_kept_and_those_of_the_same_replaced() -> None:

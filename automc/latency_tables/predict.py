@@ -173,9 +173,13 @@ class Kind:
         if self._regression is None:
             return np.full(len(signatures), np.nan)
         model, low, high = self._regression
-        rows = np.array([_features(signature) for signature in signatures])
-        inside = ((rows >= low - 1e-9) & (rows <= high + 1e-9)).all(axis=1)
-        return np.where(inside, np.exp(model.predict(rows)), np.nan)
+        found = np.full(len(signatures), np.nan)
+        alike = [row for row, signature in enumerate(signatures) if _form(signature) in self._forms]
+        if alike:
+            rows = np.array([_features(signatures[row]) for row in alike])
+            inside = ((rows >= low - 1e-9) & (rows <= high + 1e-9)).all(axis=1)
+            found[alike] = np.where(inside, np.exp(model.predict(rows)), np.nan)
+        return found
 
     @cached_property
     def regression_error(self) -> float:
@@ -191,6 +195,10 @@ class Kind:
         return max(_quantile(np.expm1(predicted - y)), self.error)
 
     @cached_property
+    def _forms(self) -> set[tuple[object, ...]]:
+        return {_form(signature) for signature in self._us}
+
+    @cached_property
     def _table(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         signatures = list(self._us)
         names = {key: number for number, key in enumerate(self.families)}
@@ -202,7 +210,7 @@ class Kind:
     def _regression(self):  # type: ignore[no-untyped-def]  # scikit-learn has no types
         from sklearn.ensemble import RandomForestRegressor
 
-        if len(self.families) < _FAMILIES or len({len(_features(s)) for s in self._us}) > 1:
+        if len(self.families) < _FAMILIES or len(self._forms) > 1:
             return None
         x, y, _ = self._table
         return RandomForestRegressor(random_state=0).fit(x, y), x.min(axis=0), x.max(axis=0)
@@ -232,6 +240,11 @@ def _around(us: float, error: float, how: How) -> Estimate | None:
 
 def _quantile(errors: np.ndarray) -> float:
     return float(np.quantile(np.abs(errors), _SHARE)) if len(errors) >= _FEW else _UNKNOWN
+
+
+def _form(signature: Signature) -> tuple[object, ...]:
+    """Returns what two signatures must have in common for their numbers to mean the same."""
+    return (len(signature.channels), *(name for name, _ in signature.rest))
 
 
 def _features(signature: Signature) -> np.ndarray:

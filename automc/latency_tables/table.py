@@ -139,7 +139,11 @@ class LatencyTable(Hardware):
         """Returns a table whose overhead fits these networks too; they replace earlier ones of the same subjects."""
         subjects = {whole.subject for whole in wholes}
         kept = (*(whole for whole in self.wholes if whole.subject not in subjects), *wholes)
-        return replace(self, overhead=self.overhead.fitted(kept), wholes=kept)
+        least: dict[str, float] = {}
+        for signature, entry in self.entries.items():
+            kind = kind_of(signature)
+            least[kind] = min(least.get(kind, np.inf), entry.us / entry.kernels)
+        return replace(self, overhead=self.overhead.fitted(kept, least), wholes=kept)
 
     def merged(self, entries: Mapping[Signature, Entry]) -> LatencyTable:
         """Returns a table that has these entries too."""
