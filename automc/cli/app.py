@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from automc.cli import catalog, demo, device, inspect, latency, latency_validate, recipe, search
+from automc.cli import catalog, demo, device, inspect, latency, recipe, search
 from automc.errors import AutoMCError
 
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -32,7 +32,6 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("search")(search.search)
 app.command("inspect")(inspect.inspect)
-latency.app.command("validate")(latency_validate.validate)
 app.add_typer(latency.app, name="latency")
 app.add_typer(device.app, name="device")
 app.add_typer(recipe.app, name="recipe")

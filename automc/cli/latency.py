@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from automc.cli import latency_files, latency_query, latency_show
+from automc.cli import latency_files, latency_query, latency_show, latency_validate
 from automc.cli.output import SUBJECT_HELP, JsonFlag, print_json
 from automc.cli.tables import Batch, DeviceName, Threads
 
@@ -56,6 +56,7 @@ def measure(
         typer.echo(f"{path}: {len(table.entries)} operators")
 
 
+app.command()(latency_validate.validate)
 app.command()(latency_show.show)
 app.command()(latency_query.query)
 app.command()(latency_show.compare)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from automc.cli.output import SUBJECT_HELP, JsonFlag, print_json, print_table
+from automc.cli.tables import Batch, DeviceName, Threads
 
 if TYPE_CHECKING:
     from automc.campaigns import Point
@@ -20,9 +21,9 @@ def validate(
     table: Annotated[
         Path | None, typer.Option(help="A table to use as it is.  [default: your own, completed by measuring]")
     ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="What to measure on.  [default: the configuration's, else this machine]")
-    ] = None,
+    device: DeviceName = None,
+    threads: Threads = None,
+    batch: Batch = None,
     policies: Annotated[int, typer.Option(help="How many random policies.", min=3, max=1000)] = 40,
     seed: Annotated[int, typer.Option(help="Draws the policies.", min=0)] = 0,
     out: Annotated[Path | None, typer.Option(help="Write a plot here, one HTML page.")] = None,
@@ -40,7 +41,7 @@ def validate(
 
     if out is not None:
         files.ensure_writable(out.parent)
-    read, config = load_subject(subject, target=device)
+    read, config = load_subject(subject, target=device, threads=threads, batch=batch)
     space = build_space(read.graph, config, read.device.channel_multiple, read.device.precisions)
     found, path, _ = table_for(read, CostModel(read.graph, space).all_signatures(), table)
     files.ensure_writable(path.parent)

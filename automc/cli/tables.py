@@ -37,7 +37,7 @@ class Source:
     @property
     def imported(self) -> str | None:
         """From what file of another program the table is, or None."""
-        return getattr(self.hardware, "imported", None)
+        return self.hardware.imported
 
     def lines(self) -> list[str]:
         """Returns what has to be said of it, beside its device."""

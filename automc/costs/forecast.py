@@ -11,12 +11,9 @@ from automc.costs.model import Cost, CostModel
 from automc.devices import Device
 from automc.errors import ConfigError, TableError
 from automc.graph import ModelGraph
-from automc.latency_tables import Accelerator, Hardware, Signature, Validation
-from automc.latency_tables.hardware import How
+from automc.latency_tables import Accelerator, Hardware, Signature
+from automc.latency_tables.hardware import NINE_OF_TEN, How
 from automc.search_spaces import Choice, Policy, SearchSpace, SpaceConfig, build_space
-
-NINE_OF_TEN = 1.645
-"""Standard deviations of a normal distribution within which nine of ten values lie."""
 
 
 @dataclass(frozen=True)
@@ -184,13 +181,12 @@ def _common_error(hardware: Hardware) -> tuple[float | None, str]:
     """Returns half the interval of the error that all operators have in common, as a share, and what that makes."""
     if isinstance(hardware, Accelerator):
         return 0.0, "by its model alone; how far a real one would be off is not known"
-    validations: Sequence[Validation] = getattr(hardware, "validations", ())
-    if not validations:
+    if not hardware.validations:
         return None, (
             "by operators' own errors, as if all had the same sign; how far off it is for whole networks was never "
             "validated"
         )
-    worst = max(validations, key=lambda validation: validation.rmspe)
+    worst = max(hardware.validations, key=lambda validation: validation.rmspe)
     return NINE_OF_TEN * worst.rmspe, (
         f"nine of ten measurements, by operators' errors, independent, and a common one of {100 * worst.rmspe:.1f}%: "
         f"RMSPE of {worst.subject}, the worst of the table's validations"

@@ -9,10 +9,9 @@ from typing import cast
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from automc.devices.device import Device
 from automc.errors import TableError, nearest
 from automc.files import read_yaml
-from automc.latency_tables.hardware import Estimate, Hardware
+from automc.latency_tables.hardware import Hardware, Wrapper
 from automc.latency_tables.products import work_of
 from automc.latency_tables.signature import Signature
 
@@ -74,7 +73,7 @@ class EnergyTable(BaseModel):
         return self.microjoules(*work_of(signature), *signature.bits)
 
 
-class WithEnergy(Hardware):
+class WithEnergy(Wrapper):
     """Hardware whose latencies are known, with energies by table.
 
     Args:
@@ -86,23 +85,9 @@ class WithEnergy(Hardware):
     """
 
     def __init__(self, hardware: Hardware, table: str = DEFAULT) -> None:
-        self._hardware, self._energies = hardware, energy_table(table)
-        self.device: Device = hardware.device
-        self.per_layer = hardware.per_layer
+        super().__init__(hardware)
+        self._energies = energy_table(table)
         self.energy_from = f"estimated by the table {table}, not measured"
-
-    @property
-    def run_us(self) -> float:
-        """What each inference costs beyond its operators, in microseconds."""
-        return self._hardware.run_us
-
-    def lookup(self, signature: Signature) -> Estimate:
-        """Returns the latency of an operator by itself, as the hardware does."""
-        return self._hardware.lookup(signature)
-
-    def cost(self, signature: Signature) -> float:
-        """Returns what an operator adds to a network's latency, as the hardware does."""
-        return self._hardware.cost(signature)
 
     def energy(self, signature: Signature) -> float:
         """Returns an operator's energy by table, in microjoules."""

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from automc.errors import TableError
-from automc.latency_tables.hardware import Estimate, Hardware
+from automc.latency_tables.hardware import Estimate, Wrapper
 from automc.latency_tables.products import work_of
 from automc.latency_tables.signature import Signature
 from automc.latency_tables.table import LatencyTable
@@ -17,7 +17,7 @@ _FEW = 8  # operators below which there is no roofline
 _BEST, _OFF = 0.9, 0.9  # quantiles: of the rates that were reached, and of how far the roofline is off
 
 
-class WithEstimates(Hardware):
+class WithEstimates(Wrapper):
     """A table that guesses where it knows nothing, and says so.
 
     What it does not know takes ``least + max(macs / peak, bytes / bandwidth)`` (the roofline of Williams, Waterman and
@@ -29,14 +29,8 @@ class WithEstimates(Hardware):
     """
 
     def __init__(self, table: LatencyTable) -> None:
-        self._table, self.device = table, table.device
-        self.per_layer, self.energy_from = table.per_layer, table.energy_from
-        self.validations = table.validations
-
-    @property
-    def run_us(self) -> float:
-        """What each inference costs beyond its operators, in microseconds."""
-        return self._table.run_us
+        super().__init__(table)
+        self._table = table
 
     def lookup(self, signature: Signature) -> Estimate:
         """Returns the table's answer, or else a guess; raises TableError where there is nothing to guess by."""
@@ -52,10 +46,6 @@ class WithEstimates(Hardware):
         """Returns what an operator adds to a network's latency, in microseconds; raises TableError like `lookup`."""
         found = self.lookup(signature)
         return found.us if found.how == "roofline" else self._table.cost(signature)
-
-    def energy(self, signature: Signature) -> float | None:
-        """Returns what the table says."""
-        return self._table.energy(signature)
 
     @cached_property
     def _known(self) -> tuple[list[Signature], np.ndarray, np.ndarray]:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from automc.devices.device import Device
 from automc.errors import ConfigError
-from automc.latency_tables.hardware import Estimate
+from automc.latency_tables.hardware import NINE_OF_TEN, Estimate
 from automc.latency_tables.signature import Signature
 from automc.latency_tables.table import Entry, LatencyTable
 
 QUARTILE = 0.6745
 """How many standard deviations a normal distribution's quartiles are from its mean."""
-_NINE_OF_TEN = 1.645 / QUARTILE
+_OF_QUARTILES = NINE_OF_TEN / QUARTILE
 _UNITS = {"us": 1.0, "ms": 1e3, "s": 1e6}
 
 
@@ -55,8 +55,8 @@ class ImportedTable(LatencyTable):
 
 def _estimate(entry: Entry) -> Estimate:
     # quartiles are kept; an estimate says where nine of ten measurements lie
-    low = max(entry.us - _NINE_OF_TEN * (entry.us - entry.low), 0.0)
-    return Estimate(entry.us, round(low, 3), round(entry.us + _NINE_OF_TEN * (entry.high - entry.us), 3), "imported")
+    low = max(entry.us - _OF_QUARTILES * (entry.us - entry.low), 0.0)
+    return Estimate(entry.us, round(low, 3), round(entry.us + _OF_QUARTILES * (entry.high - entry.us), 3), "imported")
 
 
 def unknown_device(name: str, batch: int = 1, precisions: tuple[tuple[int, int], ...] = ((32, 32),)) -> Device:

@@ -11,13 +11,11 @@ import numpy as np
 
 from automc.devices.device import Device
 from automc.errors import TableError
-from automc.latency_tables.hardware import Estimate, Hardware
+from automc.latency_tables.hardware import NINE_OF_TEN, Estimate, Hardware
 from automc.latency_tables.overhead import Overhead, Whole, kind_of
 from automc.latency_tables.predict import Kind
 from automc.latency_tables.signature import Signature
 from automc.latency_tables.validation import Validation
-
-_NINE_OF_TEN = 1.645  # standard deviations of a normal distribution on each side of the mean
 
 
 @dataclass(frozen=True)
@@ -105,8 +103,7 @@ class LatencyTable(Hardware):
 
     def cost(self, signature: Signature) -> float:
         """Returns what an operator adds to a network's latency, in microseconds; raises TableError like `lookup`."""
-        entry = self.entries.get(signature)
-        us, kernels = (entry.us, entry.kernels) if entry else (self.lookup(signature).us, self._kernels(signature))
+        us, kernels = self._by_itself(signature)
         overhead = self.overhead.of(signature)
         # an operator may be all overhead, never less than nothing
         return max(overhead.scale * us + kernels * overhead.us, 0.0)
@@ -128,11 +125,10 @@ class LatencyTable(Hardware):
     def whole(self, subject: str, policy: str, signatures: Sequence[Signature], us: float) -> Whole:
         """Returns a network's measured latency in microseconds beside that of its operators; see `fitted`."""
         kinds: dict[str, tuple[float, int]] = {}
-        for signature, estimate in zip(signatures, self.lookup_many(signatures), strict=True):
-            entry = self.entries.get(signature)
-            total, kernels = kinds.get(kind_of(signature), (0.0, 0))
-            more = entry.kernels if entry else self._kernels(signature)
-            kinds[kind_of(signature)] = (round(total + estimate.us, 3), kernels + more)
+        for signature in signatures:
+            each, kernels = self._by_itself(signature)
+            total, count = kinds.get(kind_of(signature), (0.0, 0))
+            kinds[kind_of(signature)] = (round(total + each, 3), count + kernels)
         return Whole(subject, policy, us, kinds)
 
     def fitted(self, wholes: Sequence[Whole]) -> LatencyTable:
@@ -154,7 +150,7 @@ class LatencyTable(Hardware):
         return {s: self._estimate(e) for s, e in self.entries.items()}
 
     def _estimate(self, entry: Entry) -> Estimate:
-        half = _NINE_OF_TEN * self.repeatability * entry.us
+        half = NINE_OF_TEN * self.repeatability * entry.us
         return Estimate(entry.us, round(max(entry.us - half, 0.0), 3), round(entry.us + half, 3), "measured")
 
     @cached_property
@@ -167,6 +163,11 @@ class LatencyTable(Hardware):
     @cached_property
     def _families(self) -> dict[tuple[object, int], np.ndarray]:
         return {key: family.points for kind in self._kinds.values() for key, family in kind.families.items()}
+
+    def _by_itself(self, signature: Signature) -> tuple[float, int]:
+        """Returns an operator's latency in microseconds, and of how many kernels it is."""
+        entry = self.entries.get(signature)
+        return (entry.us, entry.kernels) if entry else (self.lookup(signature).us, self._kernels(signature))
 
     def _kernels(self, signature: Signature) -> int:
         """Returns of how many kernels an operator is: as many as the nearest of its family that was measured."""

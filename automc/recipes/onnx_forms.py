@@ -3,8 +3,8 @@
 A linear layer is one Gemm over all rows, between reshapes: ONNX Runtime makes the same of MatMul and Add where it knows
 the batch size, and runs only Gemm in int8 with its bias. Zeros around the input of a convolution are its own padding,
 also where a quantizer stands between them, of which zero is a level. A mask that hides nothing goes. A sum that only a
-layer norm reads is a Sum: ONNX Runtime 1.31 fuses an Add into the norm, and takes 5 to 8 times as long for that on a
-processor (65 positions, 64 to 512 channels: 17 to 126 µs instead of 2 to 4 and 4 to 13).
+layer norm reads is a Sum: ONNX Runtime 1.31 fuses an Add into the norm, and takes 3 to 7 times as long for that on a
+processor (65 positions, 64 to 512 channels; benchmarks/sums.py).
 """
 
 from __future__ import annotations
