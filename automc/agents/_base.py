@@ -24,11 +24,13 @@ class Problem:
         space: the policies there are.
         projection: makes any of them keep the budgets, and prices them.
         higher_is_better: the direction of the score.
+        original_score: the original network's score; None where nobody knows it.
     """
 
     space: SearchSpace
     projection: Projection
     higher_is_better: bool = True
+    original_score: float | None = None
 
     def merit(self, score: float) -> float:
         """Returns the score, negated where lower is better: of two merits the larger is the better one."""
@@ -69,6 +71,21 @@ class Problem:
         return np.where(self.space.is_bits, int8, self.space.full)
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What an agent took from one score, for those who watch it learn.
+
+    Attributes:
+        policy: the policy that was scored.
+        reward: what it earned.
+        figures: what else there is to see, by name, such as ``noise`` and ``critic_loss``.
+    """
+
+    policy: Policy
+    reward: float
+    figures: dict[str, float]
+
+
 class Agent(ABC):
     """Proposes policies and learns from their scores.
 
@@ -86,6 +103,7 @@ class Agent(ABC):
         seed: seeds all random choices.
 
     Attributes:
+        lessons: what it took from each score, in order; empty where there is nothing to watch.
         reference: whether it proposes what others are compared with, whatever the budgets; the first promise is not
             its own then.
         float_only: whether all its policies keep every layer in float.
@@ -101,6 +119,7 @@ class Agent(ABC):
         self.proposed = 0
         self.learned: set[Policy] = set()
         self.failed: set[Policy] = set()
+        self.lessons: list[Lesson] = []
 
     def propose(self) -> Policy | None:
         """Returns the next policy to evaluate, or None when there is nothing left to propose.
@@ -124,10 +143,27 @@ class Agent(ABC):
         """Returns proposal ``number``, counted from 0; ``attempt`` counts those that were known already."""
 
     def learn(self, policy: Policy, score: float | None) -> None:
-        """Takes note of a score; None says that the evaluation failed."""
+        """Learns from a score; None says that the evaluation failed."""
+        self.note(policy, score)
+        self._learn(policy, score)
+
+    def note(self, policy: Policy, score: float | None) -> None:
+        """Notes what needs no proposing any more, and learns nothing from it: `restore` brings back what was learned."""
         self.learned.add(policy)
         if score is None:
             self.failed.add(policy)
+
+    def _learn(self, policy: Policy, score: float | None) -> None:  # noqa: B027 - most controls learn nothing
+        """Learns from a score; None says that the evaluation failed."""
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Returns all that was learned, lessons too, as arrays by name; empty where being told again is as quick."""
+        return {}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Brings back what an agent of the same problem, seed and settings had learned, by its `state`."""
+        if state:
+            raise ValueError(f"{type(self).__name__} has no state")
 
     def parameters(self, policy: Policy) -> tuple[dict[str, Any], dict[str, Any]]:
         """Returns a policy as Optuna's parameters and their distributions, both by name, for Optuna's own tools.

@@ -42,9 +42,8 @@ class TPE(Agent):
         self._study.tell(trial, state=TrialState.FAIL)  # only its sample is of use: what is learned was projected
         return self.problem.policy(np.array([trial.params[axis.name] for axis in self.problem.space.axes]))
 
-    def learn(self, policy: Policy, score: float | None) -> None:
+    def _learn(self, policy: Policy, score: float | None) -> None:
         """Adds a finished trial; a failed one says nothing about where good policies are."""
-        super().learn(policy, score)
         if score is not None:
             params, distributions = self.parameters(policy)
             self._study.add_trial(create_trial(params=params, distributions=distributions, value=score))

@@ -44,7 +44,7 @@ class Search:
                 subject.task, subject.model, subject.graph, config.fidelity, config.methods, config.seed
             )
             self.original_score = self.evaluator.score(subject.model)
-        self.problem = Problem(setup.space, setup.projection, subject.task.higher_is_better)
+        self.problem = Problem(setup.space, setup.projection, subject.task.higher_is_better, self.original_score)
         self.evaluations: list[Evaluated] = []
         self._agents: dict[str, Agent] = {}
 

@@ -1,13 +1,20 @@
 """Gymnasium environments that model the choices of a policy; importing this registers them.
 
-``gymnasium.make("automc/Compress-v0", projection=..., score=...)`` takes what `CompressEnv` takes.
+``gymnasium.make("automc/Compress-v0", projection=..., reward=...)`` takes what `PolicyEnv` takes.
 """
 
 import gymnasium
 
+from automc.envs._base import Episode, PolicyEnv
 from automc.envs.compress import CompressEnv
+from automc.envs.decisions import Decision
+from automc.envs.rewards import REWARDS, Reward
 
-__all__ = ["CompressEnv"]
+__all__ = ["ENVS", "REWARDS", "CompressEnv", "Decision", "Episode", "PolicyEnv", "Reward"]
 
-if "automc/Compress-v0" not in gymnasium.registry:
-    gymnasium.register("automc/Compress-v0", entry_point="automc.envs.compress:CompressEnv")
+ENVS: dict[str, type[PolicyEnv]] = {"automc/Compress-v0": CompressEnv}
+"""The environments that ship, by the name that Gymnasium knows them by."""
+
+for _name, _env in ENVS.items():
+    if _name not in gymnasium.registry:
+        gymnasium.register(_name, entry_point=f"{_env.__module__}:{_env.__name__}")

@@ -1,85 +1,79 @@
-"""One decision a step, in the order of the space's axes; the score comes with the last."""
+"""Everything at once: blocks, widths, and bits of weights and activations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import gymnasium
 import numpy as np
-from gymnasium import spaces
 
 from automc.costs import Projection
+from automc.envs._base import PolicyEnv
+from automc.envs.decisions import Decision, decisions
 from automc.search_spaces import Policy
 
-FEATURES = ("position", "depth", "options", "share", "inside", "left", "last")
 
+class CompressEnv(PolicyEnv):
+    """Decides about all that a space offers on its device: blocks, then widths, then bits.
 
-class CompressEnv(gymnasium.Env[np.ndarray, np.ndarray]):
-    """An episode chooses a policy, axis by axis.
+    The action picks an option evenly: 0 the smallest, 1 the network as it is. The finished policy is projected onto
+    the budgets.
 
-    The action in [0, 1] picks one of the axis's options, evenly: 0 the smallest, 1 the network as it is. After the
-    last axis the policy is projected onto the budgets and scored; that score is the only reward. ``info`` then has
-    ``policy``, the one that was scored.
-
-    The observation has seven numbers in [0, 1]: position of the axis; whether it drops a block; how many options it
-    has, against the most; share of the budgeted cost that its smallest option saves, all else as it is; whether it
-    lies in a block that was already dropped; share of that cost that the decisions so far leave; last action.
+    The observation has nine numbers: position of the decision; whether it is about a block, a width, weights or
+    activations; how many options it has, against the most; share of the budgeted cost that its smallest option saves,
+    all else as it is; share of that cost that all decisions still open can save so; about what share of that cost
+    was saved so far; last action.
 
     Args:
-        projection: makes policies keep the budgets and prices them.
-        score: evaluates a policy; larger is better.
+        projection: see `PolicyEnv`.
+        reward: likewise.
     """
 
-    metadata = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own form
+    features = ("position", "block", "width", "bits", "options", "share", "open", "saved", "last")
 
-    def __init__(self, projection: Projection, score: Callable[[Policy], float]) -> None:
-        self._projection, self._score = projection, score
-        space, model = projection.model.space, projection.model
-        self._metric = next(iter(projection.limits), model.metrics[0])
-        self._full = float(model.prices(space.full[None])[self._metric][0])
-        smallest = np.repeat(space.full[None], len(space.axes), axis=0)
-        np.fill_diagonal(smallest, 0)
-        self._share = np.clip(1 - model.prices(smallest)[self._metric] / self._full, 0, 1)
-        self._choices = space.full
-        self._last = 1.0
-        self._step = 0
-        self.action_space = spaces.Box(0.0, 1.0, (1,), np.float32)
-        self.observation_space = spaces.Box(0.0, 1.0, (len(FEATURES),), np.float32)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Starts an episode with the network as it is."""
-        super().reset(seed=seed)
-        self._choices, self._last, self._step = self._projection.model.space.full.copy(), 1.0, 0
-        return self._observation(), {}
-
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Decides one axis; returns observation, reward, whether the policy is complete, False, and ``info``."""
-        space = self._projection.model.space
-        size = int(space.sizes[self._step])
-        self._last = float(np.clip(np.asarray(action).reshape(-1)[0], 0, 1))
-        self._choices[self._step] = min(int(self._last * size), size - 1)
-        self._step += 1
-        if self._step < len(space.axes):
-            return self._observation(), 0.0, False, False, {}
-        policy = space.decode(self._projection.project(self._choices))
-        return self._observation(), float(self._score(policy)), True, False, {"policy": policy}
-
-    def _observation(self) -> np.ndarray:
-        model = self._projection.model
-        space = model.space
-        axis = min(self._step, len(space.axes) - 1)
-        owner = space.owners[axis]
-        left = float(model.prices(self._choices[None])[self._metric][0]) / self._full
-        features = (
-            self._step / len(space.axes),
-            float(space.is_depth[axis]),
-            space.sizes[axis] / space.sizes.max(),
-            self._share[axis],
-            float(owner >= 0 and self._choices[owner] == 0),
-            min(max(left, 0.0), 1.0),
-            self._last,
+    def __init__(self, projection: Projection, reward: Callable[[Policy], float] | None = None) -> None:
+        self._metric = next(iter(projection.limits), projection.model.metrics[0])
+        self._saved_by = _alone(projection, self._metric)
+        super().__init__(projection, reward)
+        saves = np.array([self._saved_by[decision.axis, 0] for decision in self.decisions])
+        seen = np.unique([decision.axis for decision in self.decisions], return_index=True)[1]
+        first = np.isin(np.arange(len(saves)), seen)  # two decisions on one axis can save its cost once
+        rest = np.append(np.cumsum((saves * first)[::-1])[::-1], 0)
+        most = max(len(decision.values) for decision in self.decisions)
+        still = np.array(
+            [
+                (
+                    number / len(self.decisions),
+                    decision.kind == "keep",
+                    decision.kind == "channels",
+                    (0.5 if decision.kind == "weight_bits" else 1) if "bits" in decision.kind else 0,
+                    len(decision.values) / most,
+                    saves[number],
+                    rest[number] / max(rest[0], 1e-9),
+                )
+                for number, decision in enumerate(self.decisions)
+            ]
         )
-        return np.array(features, dtype=np.float32)
+        end = np.array([[1.0, *still[-1, 1:-1], 0.0]])
+        self._static = np.clip(np.concatenate([still, end]), 0, 1).astype(np.float32)
+
+    def _decide_about(self) -> Sequence[Decision]:
+        return list(decisions(self.space))
+
+    def _observe(self) -> np.ndarray:
+        saved = self._saved_by[np.arange(len(self._index)), self._index].sum()
+        now = np.array([min(max(saved, 0.0), 1.0), self._last], dtype=np.float32)
+        return np.concatenate([self._static[self._step], now])
+
+
+def _alone(projection: Projection, metric: str) -> np.ndarray:
+    """Returns (A, most options) the share of a metric that each option saves, all else as it is; else 0."""
+    model = projection.model
+    full = model.space.full
+    axes = np.repeat(np.arange(len(full)), model.space.sizes)
+    options = np.concatenate([np.arange(size) for size in model.space.sizes])
+    indices = np.repeat(full[None], len(axes), axis=0)
+    indices[np.arange(len(axes)), axes] = options
+    prices = model.prices(np.concatenate([full[None], indices]), [metric])[metric]
+    saved = np.zeros((len(full), int(model.space.sizes.max())))
+    saved[axes, options] = 1 - prices[1:] / prices[0]
+    return saved
