@@ -148,7 +148,7 @@ class Agent(ABC):
         self._learn(policy, score)
 
     def note(self, policy: Policy, score: float | None) -> None:
-        """Notes what needs no proposing any more, and learns nothing from it: `restore` brings back what was learned."""
+        """Notes what needs no proposing again, and learns nothing from it: `restore` brings back what was learned."""
         self.learned.add(policy)
         if score is None:
             self.failed.add(policy)
