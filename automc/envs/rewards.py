@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from automc.costs import Projection
 from automc.envs import formulas
+from automc.envs._base import finite
 from automc.envs.formulas import INDEX, Outcome
 from automc.errors import ConfigError, nearest
 from automc.search_spaces import Policy
@@ -130,10 +130,8 @@ class Reward:
         return self._earned(score, self._prices(self._projection.model.space.encode(policy)))
 
     def _earned(self, score: float, costs: dict[str, float]) -> float:
-        if not math.isfinite(score):
-            raise ValueError(f"a score must be a finite number, not {score}")
         limits = self._projection.limits
-        outcome = Outcome(float(score), self._original, self._higher_is_better, costs, self._full, limits)
+        outcome = Outcome(finite("a score", score), self._original, self._higher_is_better, costs, self._full, limits)
         try:
             return float(self._formula.compute(outcome, **self._settings))
         except ConfigError as error:
