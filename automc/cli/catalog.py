@@ -1,4 +1,4 @@
-"""Lists of what ships: ``automc tasks`` and ``automc agents``."""
+"""Lists of what ships: ``automc tasks``, ``automc agents`` and ``automc rewards``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ def agents(as_json: JsonFlag = False) -> None:
     from automc.agents.registry import AGENTS
 
     _print("agents", {name: text for name, (_, text) in AGENTS.items()}, as_json)
+
+
+def rewards(as_json: JsonFlag = False) -> None:
+    """List the rewards that agents learn from, each with its source."""
+    from automc.envs import REWARDS
+
+    _print("rewards", {name: f"{formula.text}; {formula.source}" for name, formula in REWARDS.items()}, as_json)
 
 
 def _print(what: str, items: dict[str, str], as_json: bool) -> None:
