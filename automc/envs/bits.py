@@ -9,7 +9,7 @@ import numpy as np
 from automc.costs import Projection
 from automc.envs._base import PolicyEnv
 from automc.envs.decisions import Decision, decisions
-from automc.envs.layers import layer_of, scaled
+from automc.envs.layers import scaled, view
 from automc.errors import ConfigError
 from automc.search_spaces import Policy
 
@@ -41,7 +41,7 @@ class AssignBitsEnv(PolicyEnv):
 
     def __init__(self, projection: Projection, reward: Callable[[Policy], float] | None = None) -> None:
         super().__init__(projection, reward)
-        layers = {decision.axis: layer_of(self.model.graph, decision.unit) for decision in self.decisions}
+        layers = {decision.axis: view(self.model.graph, {decision.unit}) for decision in self.decisions}
         rows = [
             (at.depthwise, at.c, at.n, at.stride, at.k, at.weights, at.h * at.w, number)
             for number, at in enumerate(layers.values())
@@ -54,9 +54,11 @@ class AssignBitsEnv(PolicyEnv):
     def _decide_about(self) -> Sequence[Decision]:
         found = [decision for decision in decisions(self.space) if decision.kind in _KINDS]
         if not found:
-            raise ConfigError("the space has no bits, which is all that is decided here: name some as bits in the space")
+            raise ConfigError(
+                "the space has no bits, which is all that is decided here: name some as bits in the space"
+            )
         graph = self.model.graph
-        return sorted(found, key=lambda decision: layer_of(graph, decision.unit).order)  # weights stay first
+        return sorted(found, key=lambda decision: view(graph, {decision.unit}).order)  # weights stay first
 
     def _observe(self) -> np.ndarray:
         seen = self._static[self._step].copy()

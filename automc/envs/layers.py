@@ -10,7 +10,7 @@ import numpy as np
 
 from automc.costs import CostModel
 from automc.costs.macs import mac_terms
-from automc.graph import ModelGraph, Op
+from automc.graph import ModelGraph
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,10 @@ def view(graph: ModelGraph, modules: Collection[str]) -> LayerView:
     return _of_convolution(graph, order) if graph.ops[order].kind == "convolution" else _of_product(graph, order)
 
 
-def layer_of(graph: ModelGraph, unit: str) -> LayerView:
-    """Returns the layer of a unit: a layer's own, or the first that runs of those that make a group's channels."""
-    groups = {group.name: group for group in graph.groups}
-    if unit in groups:
-        return view(graph, {member.module for member in groups[unit].members if member.role == "out"})
-    return view(graph, {unit})
+def producer(graph: ModelGraph, group: str) -> LayerView:
+    """Returns the layer that makes a group's channels; where several do, the first that runs."""
+    members = next(each.members for each in graph.groups if each.name == group)
+    return view(graph, {member.module for member in members if member.role == "out"})
 
 
 def scaled(rows: np.ndarray) -> np.ndarray:
@@ -106,5 +104,5 @@ def _of_product(graph: ModelGraph, order: int) -> LayerView:
 
 
 def _of_rows(graph: ModelGraph, order: int) -> LayerView:
-    op: Op = graph.ops[order]
+    op = graph.ops[order]
     return LayerView(op.module, order, op.output[-1], 0, math.prod(op.output[:-1]) // graph.batch, 1, 0, 1)

@@ -11,7 +11,7 @@ from automc.costs import Projection
 from automc.costs.walk import Walk
 from automc.envs._base import PolicyEnv
 from automc.envs.decisions import Decision, decisions
-from automc.envs.layers import layer_of, layer_shares, scaled
+from automc.envs.layers import layer_shares, producer, scaled
 from automc.errors import ConfigError
 from automc.search_spaces import Policy
 
@@ -47,7 +47,7 @@ class PruneChannelsEnv(PolicyEnv):
         model, full = self.model, self.space.full
         metric = next((metric for metric in projection.limits if metric != "memory"), "macs")
         shares = layer_shares(model, metric)
-        layers = [layer_of(model.graph, decision.unit) for decision in self.decisions]
+        layers = [producer(model.graph, decision.unit) for decision in self.decisions]
         known = [
             (number, at.n, at.c, at.h, at.w, at.stride, at.k, shares.get(at, 0.0)) for number, at in enumerate(layers)
         ]
@@ -65,7 +65,7 @@ class PruneChannelsEnv(PolicyEnv):
         if not widths:
             raise ConfigError("the space has no widths, which is all that is decided here: set width in the space")
         graph = self.model.graph
-        widths.sort(key=lambda decision: layer_of(graph, decision.unit).order)
+        widths.sort(key=lambda decision: producer(graph, decision.unit).order)
         return [replace(decision, positions=decision.values / decision.values[-1]) for decision in widths]
 
     def _observe(self) -> np.ndarray:
