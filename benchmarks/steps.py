@@ -1,6 +1,7 @@
 """Time of a step in each environment, on ResNet-56 and one core; ends of episodes apart. Prints JSON.
 
-Widths and blocks at half of the MACs, or at half of the latency on HAQ's cloud device, where layers have 2 to 8 bits.
+Widths and blocks at half of the MACs, or at 85% or half of the latency on HAQ's cloud device, where layers have 2 to 8
+bits; there, widths alone reach 78%.
 Actions are random and policies are not scored, so the end of an episode is what brings its policy onto the budget.
 """
 
@@ -48,7 +49,8 @@ if __name__ == "__main__":
     graph = build_graph(CifarResNet(blocks=9).eval(), torch.randn(1, 3, 32, 32))
     cloud = make_accelerator("bismo-cloud")
     results: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
-    for budget, bits in (("macs<=50%", ()), ("latency<=50%", (2, 3, 4, 5, 6, 7, 8))):
+    for budget in ("macs<=50%", "latency<=85%", "latency<=50%"):
+        bits = (2, 3, 4, 5, 6, 7, 8) if "latency" in budget else ()
         space = build_space(graph, SpaceConfig(bits=bits), 4, cloud.device.precisions)
         projection = Projection(CostModel(graph, space, cloud if bits else None), [Budget.parse(budget)])
         for name in ENVS:

@@ -1,9 +1,10 @@
 """The environments of AMC and HAQ: what they show, what they allow, and how they come back to a budget."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
-from foreign import foreign
 from torch import nn
 
 from automc.costs import Budget, CostModel, Projection
@@ -13,6 +14,7 @@ from automc.graph import ModelGraph, build_graph
 from automc.latency_tables.simulated import make_accelerator
 from automc.search_spaces import Policy, SpaceConfig, build_space
 from automc.testing import toy_problem
+from tests.foreign import foreign
 
 WIDTHS = SpaceConfig(channel_multiple=1, depth=False)
 BITS = SpaceConfig(width=False, depth=False, bits=(2, 3, 4, 5, 6, 7, 8))
@@ -116,13 +118,13 @@ def test_keeping_all_that_is_allowed_uses_up_the_budget(budgets: list[str]) -> N
     assert not projection.fits(wider[(wider != index).any(axis=1)]).any()
 
 
-def lowered(bits: list[list[int]], fits: object) -> list[list[int]]:
+def lowered(bits: list[list[int]], fits: Callable[[list[list[int]]], bool]) -> list[list[int]]:
     """HAQ's rollback, with nothing clever about it."""
-    while not fits(bits):  # type: ignore[operator]
+    while not fits(bits):
         for layer in reversed(bits):
             for column in (1, 0):
                 layer[column] = max(layer[column] - 1, 2)
-                if fits(bits):  # type: ignore[operator]
+                if fits(bits):
                     return bits
     return bits
 

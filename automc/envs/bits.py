@@ -54,9 +54,7 @@ class AssignBitsEnv(PolicyEnv):
     def _decide_about(self) -> Sequence[Decision]:
         found = [decision for decision in decisions(self.space) if decision.kind in _KINDS]
         if not found:
-            raise ConfigError(
-                "the space has no bits, which is all that is decided here: name some as bits in the space"
-            )
+            raise ConfigError("the space has no bits, which is all that is decided here: name some under space.bits")
         graph = self.model.graph
         return sorted(found, key=lambda decision: view(graph, {decision.unit}).order)  # weights stay first
 

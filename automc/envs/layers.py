@@ -66,7 +66,7 @@ def scaled(rows: np.ndarray) -> np.ndarray:
 
 
 def layer_shares(model: CostModel, metric: str) -> dict[LayerView, float]:
-    """Returns what share of the original's cost each convolution and linear layer has, in the order in which they run."""
+    """Returns the share of the original's cost that each convolution and linear layer has, in no particular order."""
     graph, full = model.graph, model.space.full
     layers = {op.module: None for order, op in enumerate(graph.ops) if mac_terms(op, graph.op_dims[order])}
     total = float(model.prices(full[None], [metric])[metric][0])

@@ -63,7 +63,7 @@ class PruneChannelsEnv(PolicyEnv):
     def _decide_about(self) -> Sequence[Decision]:
         widths = [decision for decision in decisions(self.space) if decision.kind == "channels"]
         if not widths:
-            raise ConfigError("the space has no widths, which is all that is decided here: set width in the space")
+            raise ConfigError("the space has no widths, which is all that is decided here: set space.width to true")
         graph = self.model.graph
         widths.sort(key=lambda decision: producer(graph, decision.unit).order)
         return [replace(decision, positions=decision.values / decision.values[-1]) for decision in widths]
