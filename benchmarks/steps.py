@@ -1,7 +1,7 @@
 """Time of a step in each environment, on ResNet-56 and one core; ends of episodes apart. Prints JSON.
 
 Widths and blocks at half of the MACs, or at 85% or half of the latency on HAQ's cloud device, where layers have 2 to 8
-bits; there, widths alone reach 78%.
+bits. Where the smallest widths are over the budget, the end of PruneChannels is the projection.
 Actions are random and policies are not scored, so the end of an episode is what brings its policy onto the budget.
 """
 
@@ -49,10 +49,15 @@ if __name__ == "__main__":
     graph = build_graph(CifarResNet(blocks=9).eval(), torch.randn(1, 3, 32, 32))
     cloud = make_accelerator("bismo-cloud")
     results: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
+    smallest = {}
     for budget in ("macs<=50%", "latency<=85%", "latency<=50%"):
         bits = (2, 3, 4, 5, 6, 7, 8) if "latency" in budget else ()
         space = build_space(graph, SpaceConfig(bits=bits), 4, cloud.device.precisions)
-        projection = Projection(CostModel(graph, space, cloud if bits else None), [Budget.parse(budget)])
+        model = CostModel(graph, space, cloud if bits else None)
+        projection = Projection(model, [Budget.parse(budget)])
+        metric = projection.budgets[0].metric
+        ends = model.prices(np.stack([space.full, np.where(space.is_width, 0, space.full)]), [metric])[metric]
+        smallest[budget] = round(float(ends[1] / ends[0]), 3)
         for name in ENVS:
             try:
                 env = gymnasium.make(name, projection=projection).unwrapped
@@ -64,4 +69,4 @@ if __name__ == "__main__":
             for what, seconds in timed(env, episodes).items():
                 figures = np.percentile(np.array(seconds) * 1e6, [50, 95])
                 rows[what] = {key: round(float(value)) for key, value in zip(NAMES, figures, strict=True)}
-    print(json.dumps({"microseconds": results}, indent=1))
+    print(json.dumps({"share at the smallest widths": smallest, "microseconds": results}, indent=1))
