@@ -88,6 +88,7 @@ def test_what_a_layer_may_keep_is_what_the_later_ones_can_make_up_for(budgets: l
     projection = toy_problem(*budgets).projection
     env = PruneChannelsEnv(projection)
     smallest = np.where(env.space.is_width, 0, env.space.full)
+    finish(env, [1.0] * len(env.decisions))  # leaves nothing behind
     generator = np.random.default_rng(0)
     decided: list[float] = []
     for decision in env.decisions:
