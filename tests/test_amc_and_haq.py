@@ -60,6 +60,8 @@ def test_amc_sees_what_a_hand_computes() -> None:
     last, info = take(env, 0.3)  # of 8 channels, 2 are nearest
     np.testing.assert_allclose(last[-3:], [1 - (3456 + 2304 / 4 + 10) / 11560, 0, 0.25], rtol=1e-6)
     assert info["policy"] == env.space.decode([1, 1])
+    np.testing.assert_array_equal(env.reset()[0], first)
+    np.testing.assert_array_equal(take(env, 0.5)[0], second)
 
 
 def test_haq_sees_what_a_hand_computes() -> None:
