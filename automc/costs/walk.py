@@ -19,6 +19,10 @@ class Walk:
     def __init__(self, model: CostModel, metric: str, index: np.ndarray) -> None:
         self._model, self._metric, self._index = model, metric, index.copy()
 
+    def restart(self, index: np.ndarray) -> None:
+        """Goes to any policy (A,)."""
+        self._index = index.copy()
+
     @property
     def price(self) -> float:
         """The price of the policy as it stands."""

@@ -57,8 +57,8 @@ class PruneChannelsEnv(PolicyEnv):
         self._static[-1, -1] = 0.0
         self._full = Walk(model, metric, full)
         self._whole = self._full.price
-        smallest = np.where(self.space.is_width, 0, full)
-        self._smallest = [(Walk(model, name, smallest), limit) for name, limit in projection.limits.items()]
+        self._narrowest = np.where(self.space.is_width, 0, full)
+        self._smallest = [(Walk(model, name, self._narrowest), limit) for name, limit in projection.limits.items()]
 
     def _decide_about(self) -> Sequence[Decision]:
         widths = [decision for decision in decisions(self.space) if decision.kind == "channels"]
@@ -80,11 +80,10 @@ class PruneChannelsEnv(PolicyEnv):
         return excess <= max(_ROUNDING, excess.min())
 
     def _restart(self) -> None:
-        for decision in self.decisions[: self._step]:
-            self._full.move(decision.axis, len(decision.values) - 1)
-            for walk, _ in self._smallest:
-                walk.move(decision.axis, 0)
         super()._restart()
+        self._full.restart(self._index)
+        for walk, _ in self._smallest:
+            walk.restart(self._narrowest)
 
     def _take(self, decision: Decision, option: int) -> None:
         self._full.move(decision.axis, option)
