@@ -23,9 +23,9 @@ class CompressEnv(PolicyEnv):
 
     The observation has 17 numbers: position of the decision, and four sines and cosines of it, by which networks tell
     neighbours apart that a single number makes alike (Vaswani et al., NeurIPS 2017); whether it is about a block, a
-    width, weights or activations; how many options it has, against the most; share of the budgeted cost that its smallest option saves,
-    all else as it is; share of that cost that all decisions still open can save so; about what share of that cost
-    was saved so far; last action.
+    width, weights or activations; how many options it has, against the most; share of the budgeted cost that its
+    smallest option saves, all else as it is; share of that cost that all decisions still open can save so; about what
+    share of that cost was saved so far; last action.
 
     Args:
         projection: see `PolicyEnv`.
