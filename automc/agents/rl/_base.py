@@ -24,8 +24,8 @@ class RLAgent(Agent):
     """Proposes what its networks do in an environment, and trains them with what that earned.
 
     Environments are rolled out without a reward; it comes when the score does. What is learned is the episode that
-    leads to the policy that was scored (`PolicyEnv.replay`), so that bounds, rounding and projection are part of it, and
-    so that being told policies and scores again is enough to learn the same again.
+    leads to the policy that was scored (`PolicyEnv.replay`): bounds, rounding and projection are part of it, and being
+    told policies and scores again is enough to learn the same again.
 
     Args:
         problem: what to search.
@@ -43,7 +43,11 @@ class RLAgent(Agent):
         self.settings: Any = settings or self.Settings()
         self.env = ENVS[self.settings.env](problem.projection)
         self._reward = Reward(
-            self.settings.reward, problem.projection, problem.original_score, problem.higher_is_better
+            self.settings.reward,
+            problem.projection,
+            problem.original_score,
+            problem.higher_is_better,
+            **self.settings.reward_args,
         )
         with seeded(seed):
             self.learner = self._make()

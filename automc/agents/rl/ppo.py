@@ -26,7 +26,7 @@ class PPOAgent(RLAgent):
             "MlpPolicy",
             self.env,
             learning_rate=chosen.rate,
-            n_steps=chosen.episodes * len(self.env.decisions) + 1,
+            n_steps=chosen.batch,  # not used: episodes are as long as they are
             batch_size=chosen.batch,
             n_epochs=max(chosen.epochs, 1),
             gamma=1.0,
@@ -60,6 +60,11 @@ class PPOAgent(RLAgent):
             figures["actor_loss"] = float(logged["train/policy_gradient_loss"])
         self._waiting.clear()
         return figures
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Brings back what was learned; episodes before the latest update are forgotten again."""
+        super().restore(state)
+        del self._waiting[: len(self.lessons) // self.settings.episodes * self.settings.episodes]
 
     def _rollout(self, learner: PPO) -> RolloutBuffer:
         """Returns the waiting episodes; rewards are relative to mean and standard deviation of all so far."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -18,6 +18,7 @@ class RLSettings(BaseModel):
     Attributes:
         env: the environment, with or without ``automc/`` and ``-v0``.
         reward: name of the reward.
+        reward_args: its settings.
         layers: units of each hidden layer of every network.
         warmup: episodes before the networks decide.
         explore: what these are: ``samples``, those that ``random`` proposes with the same seed, or episodes of random
@@ -28,6 +29,7 @@ class RLSettings(BaseModel):
 
     env: str = "automc/Compress-v0"
     reward: str = "-error"
+    reward_args: dict[str, Any] = Field(default_factory=dict)
     layers: tuple[int, ...] = (64, 64)
     warmup: int = Field(default=100, ge=0)
     explore: Literal["samples", "actions"] = "samples"
@@ -63,8 +65,8 @@ class OffPolicySettings(RLSettings):
         credit: what the critic learns a step to be worth. ``return``: what its episode earned, without bootstrapping,
             since nothing is earned before the end. ``last``: bootstrapped from the end. ``every``: bootstrapped, the
             episode's reward given to each of its steps.
-        scaling: what batches' rewards are relative to. ``standard``: mean and standard deviation of all that are stored.
-            ``moving``: a moving average of batches' means.
+        scaling: what batches' rewards are relative to. ``standard``: mean and standard deviation of all that are
+            stored. ``moving``: a moving average of batches' means.
         gamma: discount, where values are bootstrapped.
     """
 

@@ -46,4 +46,4 @@ def _variables(learner: BaseAlgorithm) -> list[str]:
 
 
 def _array(tensor: Any) -> np.ndarray:
-    return np.array(torch.as_tensor(tensor).detach().cpu())
+    return torch.as_tensor(tensor).detach().cpu().numpy().copy()
