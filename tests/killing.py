@@ -54,7 +54,7 @@ def committed(out: Path) -> int:
         return 0
 
 
-def kill_again_and_again(folder: Path, kills: int, total: int, seed: int) -> list[int]:
+def kill_again_and_again(folder: Path, kills: int, total: int, seed: int, earliest: int = 1) -> list[int]:
     """Runs the search of ``search.yaml`` and kills it, each time a random moment later.
 
     Args:
@@ -62,13 +62,14 @@ def kill_again_and_again(folder: Path, kills: int, total: int, seed: int) -> lis
         kills: how often.
         total: evaluations that the search has.
         seed: of the moments: how many evaluations are committed, and how long after the last of them.
+        earliest: how many are committed at least before the first kill.
 
     Returns:
         For each kill, how many evaluations were committed when it came.
     """
     moments = random.Random(seed)
     seen: list[int] = []
-    for until in sorted(moments.sample(range(1, total - 2 * kills), kills)):
+    for until in sorted(moments.sample(range(earliest, total - 2 * kills), kills)):
         before = committed(folder / "out")
         process = subprocess.Popen(
             [*COMMAND, "--resume"],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from safetensors.numpy import save_file
 
 from automc import files, progress
 from automc.agents import Agent
-from automc.campaigns.result import Evaluated
+from automc.campaigns.result import Evaluated, Learned
 from automc.errors import lacking, one_line
 from automc.search_spaces import Policy
 
@@ -43,16 +44,19 @@ class Memory:
             restoring its state, the others by being told.
 
     Attributes:
-        agent: the agent.
+        name: of the agent.
+        agent: the agent itself.
         restored: how many evaluations its file had.
+        lessons: what the agent took from its evaluations, by their numbers.
     """
 
     def __init__(
         self, make: Callable[[], Agent], name: str, folder: Path, search: str, evaluations: Sequence[Evaluated]
     ) -> None:
-        self._name, self._path = name, folder / f"{name}.safetensors"
+        self.name, self._path = name, folder / f"{name}.safetensors"
         self._digest = hashlib.sha256(f"{_VERSION} {name} {search}".encode())
         self._learned = self._written = 0
+        self.lessons: dict[int, Learned] = {}
         self._written_at = time.monotonic()
         self.agent, self.restored = self._restore(make, evaluations)
         for done in evaluations[: self.restored]:
@@ -77,7 +81,7 @@ class Memory:
             return
         state = {key: np.asarray(values, order="C") for key, values in self.agent.state().items()}
         if state:
-            about = {"version": _VERSION, "agent": self._name, "learned": str(self._learned), "digest": self._hex}
+            about = {"version": _VERSION, "agent": self.name, "learned": str(self._learned), "digest": self._hex}
             with files.replacing(self._path) as temporary:
                 save_file(state, temporary, about)
         self._written, self._written_at = self._learned, time.monotonic()
@@ -100,12 +104,16 @@ class Memory:
         except Exception as error:  # whatever is wrong with it, the journal has all that it had
             if lacking(error):
                 raise
-            progress.say(f"{self._path}: damaged ({one_line(error)}); {self._name} learns again from the journal")
+            progress.say(f"{self._path}: damaged ({one_line(error)}); {self.name} learns again from the journal")
             return make(), 0
 
     def _count(self, done: Evaluated) -> None:
         self._digest.update(_line(done))
         self._learned += 1
+        for lesson in self.agent.lessons[len(self.lessons) :][:1]:  # none of what failed
+            if lesson.policy == Policy.from_dict(done.policy):
+                figures = {name: value for name, value in lesson.figures.items() if math.isfinite(value)}
+                self.lessons[done.number] = Learned(number=done.number, reward=lesson.reward, figures=figures)
 
     @property
     def _hex(self) -> str:

@@ -77,6 +77,7 @@ class SearchConfig(BaseModel):
         force_table: use `latency_table` though it was measured on another device; whatever rests on it says so.
         finalists: best policies that are exported and measured before one is chosen.
         finetune: how the best of these are trained after that.
+        tensorboard: write events for TensorBoard while the search runs, into ``tensorboard`` in its folder.
         seed: seeds everything random.
     """
 
@@ -96,6 +97,7 @@ class SearchConfig(BaseModel):
     force_table: bool = False
     finalists: int = Field(default=5, ge=1)
     finetune: FineTune = Field(default_factory=FineTune)
+    tensorboard: bool = False
     seed: int = Field(default=0, ge=0)
 
     @field_validator("budget", mode="before")

@@ -41,7 +41,7 @@ def run_search(config: SearchConfig, folder: Path, out: Path, resume: bool = Fal
         out: where ``report.html``, ``result.json``, ``recipe.yaml``, the recipe's weights, ``model.onnx``,
             ``model.pt2`` and ``original.onnx`` go. They appear together at the end, or not at all; the journal,
             ``journal.db``, has every finished evaluation from the first on, and ``checkpoints``, until the end, what
-            agents have learned and each epoch of fine-tuning.
+            agents have learned and each epoch of fine-tuning; ``tensorboard`` has events where they are asked for.
         resume: go on with the search whose journal is in ``out``, if there is one.
 
     Raises:
@@ -62,8 +62,8 @@ def _run(config: SearchConfig, folder: Path, out: Path, resume: bool) -> SearchR
     files.ensure_writable(out)
     setup = set_up(config, folder)
     precision = Forward(setup.subject.task, setup.subject.model, config.fidelity.precision).precision
-    # no evaluation depends on how finalists are tuned: that may be changed before a search is resumed
-    about = config.model_dump(mode="json", exclude={"finetune"})
+    # no evaluation depends on how finalists are tuned, or who watches: that may be changed before a search is resumed
+    about = config.model_dump(mode="json", exclude={"finetune", "tensorboard"})
     about |= {"model": setup.subject.digest, "precision": precision}
     journal = Journal(out, about, resume, setup.subject.task.higher_is_better)
     try:
@@ -103,6 +103,7 @@ def _finish(search: Search, folder: Path, staging: Path, checkpoints: Path, star
         table_missing=setup.table_missing,
         rows=rows,
         evaluations=search.evaluations,
+        lessons=search.lessons,
         units=setup.subject.units(),
         verdict=said,
         brought=brought,

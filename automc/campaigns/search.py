@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from automc import progress
 from automc.agents import CONTROLS, Agent, Problem, make_agent
-from automc.campaigns.checkpoints import FOLDER, Memory
+from automc.campaigns import checkpoints, events
+from automc.campaigns.checkpoints import Memory
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.journal import Journal
-from automc.campaigns.result import Evaluated, failures
+from automc.campaigns.result import Evaluated, Learned, failures
 from automc.campaigns.setup import Setup
 from automc.costs import Projection
 from automc.errors import SearchError, lacking, one_line, users_code
@@ -25,6 +27,8 @@ class Search:
         controls: names of the controls.
         agents: names of all that search, controls first.
         digest: of what tells this search from all others.
+        evaluations: all of them, so far.
+        lessons: what the agent that was asked for took from its own.
 
     Args:
         config: what was asked for.
@@ -48,6 +52,7 @@ class Search:
             self.original_score = self.evaluator.score(subject.model)
         self.problem = Problem(setup.space, setup.projection, subject.task.higher_is_better, self.original_score)
         self.evaluations: list[Evaluated] = []
+        self.lessons: list[Learned] = []
         self._agents: dict[str, Agent] = {}
 
     def run(self) -> None:
@@ -70,10 +75,10 @@ class Search:
         """Lets an agent go on from where the journal ends."""
         before = self._recall(name)
         best = self._best(*(done.score for done in before))
-        memory = Memory(lambda: self._make(name), name, self._journal.folder / FOLDER, self.digest, before)
+        memory = Memory(lambda: self._make(name), name, self._journal.folder / checkpoints.FOLDER, self.digest, before)
         agent = self._agents[name] = memory.agent
         total = agent.proposals or self.config.evaluations
-        with progress.bar(f"Searching: {name}", total, done=agent.proposed) as line:
+        with self._events(memory, before) as log, progress.bar(f"Searching: {name}", total, agent.proposed) as line:
             for number in range(agent.proposed, total):
                 policy = agent.propose()
                 if policy is None:
@@ -84,13 +89,23 @@ class Search:
                     memory.write()
                     raise
                 memory.learn(done)
+                if log is not None:
+                    log.write(done)
                 best = self._best(best, done.score)
                 line.advance(f"Searching: {name}" + (f", best {best:.4g}" if best is not None else ""))
         memory.write()
+        if name == self.config.agent:
+            self.lessons = list(memory.lessons.values())
 
     def _make(self, name: str) -> Agent:
         settings = self.config.agent_args if name == self.config.agent else {}
         return make_agent(name, self.problem, self.config.seed, **settings)
+
+    def _events(self, memory: Memory, before: list[Evaluated]) -> AbstractContextManager[events.EventLog | None]:
+        if not self.config.tensorboard:
+            return nullcontext()
+        folder = self._journal.folder / events.FOLDER / memory.name
+        return events.EventLog(folder, self.digest, self.problem, before, memory.lessons)
 
     def _recall(self, name: str) -> list[Evaluated]:
         """Returns what an agent had proposed before the search was resumed."""
