@@ -8,7 +8,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from automc.agents import AGENTS, Agent, Lesson, Problem
+from automc.campaigns.checkpoints import Memory
+from automc.campaigns.result import Evaluated
+from automc.costs import Cost
 from automc.search_spaces import Policy
+from automc.testing import toy_score
 
 
 class DrifterSettings(BaseModel):
@@ -67,6 +71,21 @@ class Drifter(Agent):
         self.place = state["place"]
         for index, reward, step in zip(state["lessons"], state["rewards"], state["steps"], strict=True):
             self.lessons.append(Lesson(self.problem.space.decode(index), float(reward), {"step": float(step)}))
+
+
+def go_on(memory: Memory, until: int) -> list[Evaluated]:
+    """Lets an agent propose and learn; every fifth evaluation fails."""
+    found = []
+    for number in range(memory.agent.proposed, until):
+        policy = memory.agent.propose()
+        assert policy is not None
+        score = None if number % 5 == 3 else toy_score(policy)
+        found.append(
+            Evaluated(agent="drifter", number=number, policy=policy.to_dict(), score=score,
+                      predicted=Cost(1, 2, 3, 4), seconds=0.1, error=None if score else "no")
+        )  # fmt: skip
+        memory.learn(found[-1])
+    return found
 
 
 def register() -> None:

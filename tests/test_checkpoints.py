@@ -11,13 +11,13 @@ from safetensors import safe_open
 from automc.agents import AGENTS, Agent, Problem, make_agent
 from automc.campaigns import run_search
 from automc.campaigns.checkpoints import FOLDER, Memory
+from automc.campaigns.events import read_events
 from automc.campaigns.result import Evaluated
 from automc.campaigns.search import Search
-from automc.costs import Cost
 from automc.search_spaces import Policy
-from automc.testing import toy_problem, toy_score
+from automc.testing import toy_problem
 from tests.killing import configure, kill_again_and_again, searched
-from tests.learners import Drifter, register
+from tests.learners import Drifter, go_on, register
 
 EVALUATIONS = 37
 
@@ -52,21 +52,6 @@ class Run:
 @pytest.fixture
 def run(problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return Run(problem, tmp_path, monkeypatch)
-
-
-def go_on(memory: Memory, until: int) -> list[Evaluated]:
-    """Lets an agent propose and learn; every fifth evaluation fails."""
-    found = []
-    for number in range(memory.agent.proposed, until):
-        policy = memory.agent.propose()
-        assert policy is not None
-        score = None if number % 5 == 3 else toy_score(policy)
-        found.append(
-            Evaluated(agent="drifter", number=number, policy=policy.to_dict(), score=score,
-                      predicted=Cost(1, 2, 3, 4), seconds=0.1, error=None if score else "no")
-        )  # fmt: skip
-        memory.learn(found[-1])
-    return found
 
 
 @pytest.mark.parametrize("ended", [9, 10, 25, 36])
@@ -158,6 +143,7 @@ def test_a_search_killed_at_any_time_ends_as_an_undisturbed_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     more: dict[str, Any] = {"agent": "drifter", "agent_args": {"noise": 0.2}, "device": {"target": "bismo-cloud"}}
+    more["tensorboard"] = True
     config = configure(24, folder=tmp_path, **more)
     undisturbed = run_search(config, tmp_path, tmp_path / "undisturbed")
     monkeypatch.setenv("LEARNED_LOG", str(tmp_path / "learned"))
@@ -167,6 +153,8 @@ def test_a_search_killed_at_any_time_ends_as_an_undisturbed_one(
     assert searched(resumed) == searched(undisturbed)
     assert len((tmp_path / "learned").read_text().splitlines()) <= 24 + 10
     assert not (tmp_path / "out" / FOLDER).exists()
+    events = (tmp_path / "out" / "tensorboard" / "drifter").glob("*")
+    assert sorted(step for path in events for step, _ in read_events(path)) == list(range(24))
 
 
 def test_what_was_learned_is_noted_when_a_search_is_interrupted(
