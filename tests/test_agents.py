@@ -34,7 +34,8 @@ class TestTPE(AgentSuite):
 
 
 def test_every_agent_has_its_suite() -> None:
-    assert set(AGENTS) == {"int8", "uniform", "uniform+int8", "random", "tpe"}, "a new agent needs a class above"
+    learning = {"amc", "ddpg", "haq", "ppo", "sac", "td3"}  # in test_learning_agents.py
+    assert set(AGENTS) - learning == {"int8", "uniform", "uniform+int8", "random", "tpe"}, "a new agent needs a class"
 
 
 def test_an_unknown_agent_is_refused_with_the_nearest() -> None:

@@ -155,6 +155,7 @@ def test_help_and_version_need_no_heavy_import(folder: Path) -> None:
 def test_lists_answer_as_json(run: Command) -> None:
     assert {"uniform", "random", "tpe"} <= set(json.loads(run("agents", "--json").output))
     assert set(json.loads(run("tasks", "--json").output)) == {"cifar10", "digits"}
+    assert {"-error", "haq", "mnasnet"} <= set(json.loads(run("rewards", "--json").output))
 
 
 def test_inspect_says_what_is_fixed_and_why(run: Command) -> None:

@@ -20,6 +20,18 @@ AGENTS = {
         "control: int8, then all widths shrunk alike; one evaluation",
     ),
     "random": ("automc.agents.random:Random", "control: independent random policies on the budget"),
+    "amc": (
+        "automc.agents.rl.off_policy:AMC",
+        "AMC (He et al., ECCV 2018): DDPG over channels, layer by layer, within what each layer owes the budget",
+    ),
+    "ddpg": ("automc.agents.rl.off_policy:DDPGAgent", "deep deterministic policy gradient over everything"),
+    "haq": (
+        "automc.agents.rl.off_policy:HAQ",
+        "HAQ (Wang et al., CVPR 2019): DDPG over bits of weights and activations, rolled back onto the budget",
+    ),
+    "ppo": ("automc.agents.rl.ppo:PPOAgent", "proximal policy optimization over everything"),
+    "sac": ("automc.agents.rl.off_policy:SACAgent", "soft actor-critic over everything"),
+    "td3": ("automc.agents.rl.off_policy:TD3Agent", "twin delayed DDPG over everything"),
     "tpe": ("automc.agents.tpe:TPE", "Optuna's tree-structured Parzen estimator, uniform proposed first"),
 }
 

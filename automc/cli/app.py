@@ -37,6 +37,7 @@ app.add_typer(device.app, name="device")
 app.add_typer(recipe.app, name="recipe")
 app.command("tasks")(catalog.tasks)
 app.command("agents")(catalog.agents)
+app.command("rewards")(catalog.rewards)
 
 
 @app.callback(invoke_without_command=True)

@@ -1,4 +1,4 @@
-"""Lists of what ships: ``automc tasks`` and ``automc agents``."""
+"""Lists of what ships: ``automc tasks``, ``automc agents`` and ``automc rewards``."""
 
 from __future__ import annotations
 
@@ -51,6 +51,13 @@ def _attributes(model: type[BaseModel]) -> dict[str, str]:
         text = (inspect.cleandoc(cls.__doc__ or "") + "\n").partition("\nAttributes:\n")[2]
         told |= {key: " ".join(words.split()) for key, words in _ATTRIBUTE.findall(text) if key in model.model_fields}
     return told
+
+
+def rewards(as_json: JsonFlag = False) -> None:
+    """List the rewards that agents learn from, each with its source."""
+    from automc.envs import REWARDS
+
+    _print("rewards", {name: f"{formula.text}; {formula.source}" for name, formula in REWARDS.items()}, as_json)
 
 
 def _print(what: str, items: dict[str, str], as_json: bool) -> None:

@@ -5,5 +5,6 @@ from automc.costs.forecast import Forecast, forecast
 from automc.costs.model import METRICS, Cost, CostModel
 from automc.costs.projection import Projection
 from automc.costs.reach import check_reachable
+from automc.costs.walk import Walk
 
-__all__ = ["METRICS", "Budget", "Cost", "CostModel", "Forecast", "Projection", "check_reachable", "forecast"]
+__all__ = ["METRICS", "Budget", "Cost", "CostModel", "Forecast", "Projection", "Walk", "check_reachable", "forecast"]

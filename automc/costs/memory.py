@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from automc.costs.joins import find_joins
-from automc.costs.latency import owner_of
+from automc.costs.parts import owner_of
 from automc.costs.precision import Precisions
 from automc.costs.products import Products
 from automc.graph import ModelGraph, Op

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from automc.graph import ModelGraph
+from automc.graph.ops import OUTSIDE
 from automc.graph.quantizers import Placement, Quantizers
 from automc.search_spaces import SearchSpace
 from automc.search_spaces.policy import FLOAT_BITS, INT8_BITS
@@ -24,6 +25,7 @@ class Precisions:
     Attributes:
         layers: the layers that can run in int8; none where the space has no bits.
         lowered: those whose weights can have fewer bits, each with the BatchNorm that is folded into it then.
+        moving: (A,) whether the placement may depend on an axis.
     """
 
     def __init__(self, graph: ModelGraph, space: SearchSpace) -> None:
@@ -36,19 +38,40 @@ class Precisions:
         self.lowered: dict[str, str | None] = {layer.name: layer.norm for layer in self.layers}
         self.lowered |= {layer.name: layer.norm for layer in graph.weighted if layer.name in columns}
         rows = {name: row for row, name in enumerate(self.lowered)}
-        self._heads = [layer.ops[0] for layer in self.layers]
-        self._rows = [rows[layer.name] for layer in self.layers]
         # the bits of each layer that may be simulated, (U, most options, 2); those of int8 and float are float's here
         self._apart = [unit for unit, pairs in options.items() if set(map(tuple, pairs)) - {INT8_BITS, _FLOAT}]
         self._apart_columns = [columns[unit] for unit in self._apart]
-        self._apart_rows = [rows[unit] for unit in self._apart]
         self._simulated = np.full((len(self._apart), max(map(len, options.values()), default=0), 2), FLOAT_BITS)
         for table, unit in zip(self._simulated, self._apart, strict=True):
             table[: len(options[unit])] = np.where(self._int8[unit][1][:, None], FLOAT_BITS, options[unit])
+        # of each layer of `lowered`: its row in that table, the last of which is float, its axis, and its operator
+        self._tables = np.full(len(rows), -1)
+        self._columns = np.zeros(len(rows), dtype=np.int64)
+        self._heads = np.full(len(rows), OUTSIDE)  # the network's input, which never is in int8
+        for row, unit in enumerate(self._apart):
+            self._tables[rows[unit]], self._columns[rows[unit]] = row, columns[unit]
+        for layer in self.layers:
+            self._heads[rows[layer.name]] = layer.ops[0]
+        self._weights = np.full((len(self._apart) + 1, int(space.sizes.max())), FLOAT_BITS)
+        self._weights[:-1, : self._simulated.shape[1]] = self._simulated[:, :, 0]
         self._quantizers = Quantizers(graph.ops, self.layers, list(self._kept))
+        lowers = any(is_int8.any() for _, is_int8 in self._int8.values())
+        self.moving = (space.is_bits & lowers) | (space.is_depth & (lowers or self._quantizers.joins))
+        self._moving = np.flatnonzero(self.moving)
+        self._last: tuple[bytes, Placement] | None = None
 
     def of(self, indices: np.ndarray) -> Placement:
         """Returns the placement under policies given as option numbers (B, A)."""
+        choices = indices[:, self._moving]
+        if not len(indices) or not (choices == choices[:1]).all():
+            return self._place(indices)
+        # policies that only differ in widths have one, and as a rule that of those before
+        key, last = choices[:1].tobytes(), self._last
+        if last is None or last[0] != key:
+            self._last = last = key, self._place(indices[:1])
+        return last[1].repeated(len(indices))
+
+    def _place(self, indices: np.ndarray) -> Placement:
         never = np.zeros(len(indices), dtype=bool)
         asked = {unit: is_int8[indices[:, column]] for unit, (column, is_int8) in self._int8.items()}
         apart = np.any(self._simulated_bits(indices) < FLOAT_BITS, axis=2)
@@ -58,12 +81,16 @@ class Precisions:
             dict(zip(self._apart, apart.T, strict=True)),
         )
 
-    def weight_bits(self, indices: np.ndarray, placement: Placement) -> np.ndarray:
-        """Returns (B, L) the bits of the weights of each layer of `lowered`; a dropped one counts as float."""
-        bits = np.full((len(indices), len(self.lowered)), FLOAT_BITS)
-        bits[:, self._apart_rows] = self._simulated_bits(indices)[:, :, 0]
-        bits[:, self._rows] = np.where(placement.int8[self._heads].T, INT8_BITS[0], bits[:, self._rows])
-        return bits
+    def weight_bits(self, indices: np.ndarray, placement: Placement, layers: np.ndarray) -> np.ndarray:
+        """Returns (B, L) the bits of the weights of some layers of `lowered`, by number; dropped ones are in float."""
+        bits = self._weights[self._tables[layers], indices[:, self._columns[layers]]]
+        return np.where(placement.int8[self._heads[layers]].T, INT8_BITS[0], bits)
+
+    def axes_of(self, layers: np.ndarray) -> np.ndarray:
+        """Returns (L, A) whether the bits of layers of `lowered` depend on each axis, were the placement to stay."""
+        found = np.zeros((len(layers), len(self._space.axes)), dtype=bool)
+        found[np.arange(len(layers)), self._columns[layers]] = self._tables[layers] >= 0
+        return found
 
     def quantizers(self, indices: np.ndarray, placement: Placement) -> np.ndarray:
         """Returns (B,) how many quantizers activations go through: behind operators, and before simulated layers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 
@@ -22,13 +23,14 @@ class Products:
 
     def __init__(self, graph: ModelGraph, space: SearchSpace, terms: Sequence[Columns]) -> None:
         rank = {group.name: row for row, group in enumerate(graph.prunable)}
-        self._widths = [
-            (axis, np.array(a.options[-1] - np.array(a.options), dtype=float), rank[a.unit])
-            for axis, a in enumerate(space.axes)
-            if a.field == "channels"
-        ]
-        self._groups = len(graph.slopes)
-        varies = np.any(graph.slopes[[row for _, _, row in self._widths]], axis=0)
+        axes = [axis for axis, a in enumerate(space.axes) if a.field == "channels"]
+        slopes = graph.slopes[[rank[space.axes[axis].unit] for axis in axes]]
+        # (W, most options) how many channels fewer each option of each width has
+        fewer = np.zeros((len(axes), int(space.sizes[axes].max(initial=1))))
+        for row, axis in zip(fewer, axes, strict=True):
+            options = np.array(space.axes[axis].options)
+            row[: len(options)] = options[-1] - options
+        varies = np.any(slopes, axis=0)
         assert isinstance(varies, np.ndarray)
         constant = [[column for column in term if not varies[column]] for term in terms]
         self._constant = np.array([graph.dims[columns].astype(float).prod() for columns in constant])
@@ -50,13 +52,32 @@ class Products:
         padded = [[*factors, *[len(columns)] * (longest - len(factors))] for factors in unique]
         self._factors = np.array(padded, dtype=np.int64).reshape(len(unique), longest)
         self._dims = np.append(graph.dims[columns], 1).astype(float)
-        self._slopes = np.pad(graph.slopes[:, columns], ((0, 0), (0, 1))).astype(float)
+        self._widths, self._fewer = np.array(axes, dtype=np.int64), fewer
+        self._slopes = np.pad(slopes[:, columns], ((0, 0), (0, 1))).astype(float)
+        self._count = len(space.axes)
+
+    @property
+    def depends(self) -> np.ndarray:
+        """(T, A) whether each product depends on each axis."""
+        found = np.zeros((len(self._product_of), self._count), dtype=bool)
+        found[:, self._widths] = (self._slopes.T != 0)[self._factors].any(axis=1)[self._product_of]
+        return found
+
+    def only(self, which: np.ndarray) -> Products:
+        """Returns some of the products (their numbers) by themselves."""
+        part = copy(self)
+        unique, part._product_of = np.unique(self._product_of[which], return_inverse=True)
+        part._constant = self._constant[which]
+        kinds, factors = np.unique(self._factors[unique], return_inverse=True)
+        part._factors = factors.reshape(len(unique), self._factors.shape[1])
+        widths = np.flatnonzero(self._slopes[:, kinds].any(axis=1))
+        part._dims, part._slopes = self._dims[kinds], self._slopes[np.ix_(widths, kinds)]
+        part._widths, part._fewer = self._widths[widths], self._fewer[widths]
+        return part
 
     def of(self, indices: np.ndarray) -> np.ndarray:
         """Returns the products (B, T) under policies given as option numbers (B, A)."""
-        removed = np.zeros((len(indices), self._groups))
-        for axis, fewer, row in self._widths:
-            removed[:, row] = fewer[indices[:, axis]]
+        removed = self._fewer[np.arange(len(self._widths)), indices[:, self._widths]]
         dims = self._dims - removed @ self._slopes
         products = np.ones((len(indices), len(self._factors)))
         for factors in self._factors.T:

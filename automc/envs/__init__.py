@@ -6,13 +6,29 @@
 import gymnasium
 
 from automc.envs._base import Episode, PolicyEnv
+from automc.envs.bits import AssignBitsEnv
 from automc.envs.compress import CompressEnv
 from automc.envs.decisions import Decision
+from automc.envs.prune import PruneChannelsEnv
 from automc.envs.rewards import REWARDS, Reward
 
-__all__ = ["ENVS", "REWARDS", "CompressEnv", "Decision", "Episode", "PolicyEnv", "Reward"]
+__all__ = [
+    "ENVS",
+    "REWARDS",
+    "AssignBitsEnv",
+    "CompressEnv",
+    "Decision",
+    "Episode",
+    "PolicyEnv",
+    "PruneChannelsEnv",
+    "Reward",
+]
 
-ENVS: dict[str, type[PolicyEnv]] = {"automc/Compress-v0": CompressEnv}
+ENVS: dict[str, type[PolicyEnv]] = {
+    "automc/PruneChannels-v0": PruneChannelsEnv,
+    "automc/AssignBits-v0": AssignBitsEnv,
+    "automc/Compress-v0": CompressEnv,
+}
 """The environments that ship, by the name that Gymnasium knows them by."""
 
 for _name, _env in ENVS.items():

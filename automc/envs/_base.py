@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,10 +11,23 @@ from typing import Any, ClassVar
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.error import ResetNeeded
 
 from automc.costs import Projection
 from automc.envs.decisions import Decision
+from automc.errors import ConfigError
 from automc.search_spaces import Policy
+
+
+def finite(what: str, value: Any) -> float:
+    """Returns a value as a float; raises ValueError, beginning with ``what``, unless it is a finite number."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{what} must be a number, not {' '.join(str(value).split())[:40]}")
+    return number
 
 
 @dataclass(frozen=True)
@@ -44,7 +58,8 @@ class PolicyEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     Args:
         projection: makes policies keep the budgets and prices them.
         reward: what a finished policy earns, as a rule the `Reward` of its score by an `automc.evaluation.Evaluator`.
-            Without it, every reward is 0: whoever scores policies elsewhere takes them from ``info``.
+            Without it, every reward is 0: whoever scores policies elsewhere takes them from ``info``. What it raises
+            is passed on; the episode is over then.
 
     Raises:
         ConfigError: the space has nothing that this environment decides about.
@@ -58,8 +73,10 @@ class PolicyEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.projection, self.model = projection, projection.model
         self.space = projection.model.space
         self.decisions = self._decide_about()
-        self._reward = reward
-        self._step, self._last = 0, 1.0
+        if not self.decisions:
+            raise ConfigError(f"{type(self).__name__} finds nothing to decide in the search space; offer more in it")
+        self.reward = reward
+        self._step, self._last, self._running = 0, 1.0, False
         self._index = self._start()
         self.action_space = spaces.Box(0.0, 1.0, (1,), np.float32)
         self.observation_space = spaces.Box(0.0, 1.0, (len(self.features),), np.float32)
@@ -75,20 +92,28 @@ class PolicyEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Decides; returns observation, reward, whether the policy is complete, False, and ``info``.
 
+        An action below 0 or above 1 is taken as 0 or 1.
+
         Raises:
-            ValueError: the action is no finite number.
+            ResetNeeded: no episode has begun, or it has ended.
+            ValueError: the action is not one finite number, and the episode goes on with another; or the reward is
+                none, and the episode is over.
         """
-        wanted = float(np.asarray(action).reshape(-1)[0])
-        if not np.isfinite(wanted):
-            raise ValueError(f"an action must be a number in [0, 1], not {wanted}")
+        if not self._running:
+            raise ResetNeeded("no episode is under way: call reset() before the first step and after the last")
+        if np.size(action) != 1:
+            raise ValueError(f"an action must be one number in [0, 1], not of shape {np.shape(action)}")
+        wanted = finite("an action", np.asarray(action).item())
         decision = self.decisions[self._step]
         allowed = np.where(self._allowed(decision), np.abs(decision.positions - np.clip(wanted, 0, 1)), np.inf)
         self._take(decision, int(allowed.argmin()))
         info: dict[str, Any] = {"action": self._last}
         if self._step < len(self.decisions):
             return self._observe(), 0.0, False, False, info
+        self._running = False
         info["policy"] = policy = self.space.decode(self._finish(self._index))
-        return self._observe(), float(self._reward(policy)) if self._reward else 0.0, True, False, info
+        reward = finite("a reward", self.reward(policy)) if self.reward else 0.0
+        return self._observe(), reward, True, False, info
 
     def replay(self, policy: Policy) -> Episode:
         """Returns the episode in which every decision is as in a policy; the environment itself is reset by it."""
@@ -125,7 +150,7 @@ class PolicyEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         return self.projection.project(index)
 
     def _restart(self) -> None:
-        self._index, self._step, self._last = self._start(), 0, 1.0
+        self._index, self._step, self._last, self._running = self._start(), 0, 1.0, True
 
     def _take(self, decision: Decision, option: int) -> None:
         """Takes an option and goes to the next decision that is still open."""

@@ -11,6 +11,9 @@ from automc.envs._base import PolicyEnv
 from automc.envs.decisions import Decision, decisions
 from automc.search_spaces import Policy
 
+_OCTAVES = 4
+_WAVES = tuple(f"{wave} {2**octave}" for wave in ("sine", "cosine") for octave in range(_OCTAVES))
+
 
 class CompressEnv(PolicyEnv):
     """Decides about all that a space offers on its device: blocks, then widths, then bits.
@@ -18,17 +21,18 @@ class CompressEnv(PolicyEnv):
     The action picks an option evenly: 0 the smallest, 1 the network as it is. The finished policy is projected onto
     the budgets.
 
-    The observation has nine numbers: position of the decision; whether it is about a block, a width, weights or
-    activations; how many options it has, against the most; share of the budgeted cost that its smallest option saves,
-    all else as it is; share of that cost that all decisions still open can save so; about what share of that cost
-    was saved so far; last action.
+    The observation has 17 numbers: position of the decision, and four sines and cosines of it, by which networks tell
+    neighbours apart that a single number makes alike (Vaswani et al., NeurIPS 2017); whether it is about a block, a
+    width, weights or activations; how many options it has, against the most; share of the budgeted cost that its
+    smallest option saves, all else as it is; share of that cost that all decisions still open can save so; about what
+    share of that cost was saved so far; last action.
 
     Args:
         projection: see `PolicyEnv`.
         reward: likewise.
     """
 
-    features = ("position", "block", "width", "bits", "options", "share", "open", "saved", "last")
+    features = ("position", *_WAVES, "block", "width", "bits", "options", "share", "open", "saved", "last")
 
     def __init__(self, projection: Projection, reward: Callable[[Policy], float] | None = None) -> None:
         self._metric = next(iter(projection.limits), projection.model.metrics[0])
@@ -39,10 +43,12 @@ class CompressEnv(PolicyEnv):
         first = np.isin(np.arange(len(saves)), seen)  # two decisions on one axis can save its cost once
         rest = np.append(np.cumsum((saves * first)[::-1])[::-1], 0)
         most = max(len(decision.values) for decision in self.decisions)
+        phases = np.pi * np.linspace(0, 1, len(self.decisions))[:, None] * 2.0 ** np.arange(_OCTAVES)
         still = np.array(
             [
                 (
                     number / len(self.decisions),
+                    *(0.5 + 0.5 * np.concatenate([np.sin(phase), np.cos(phase)])),
                     decision.kind == "keep",
                     decision.kind == "channels",
                     (0.5 if decision.kind == "weight_bits" else 1) if "bits" in decision.kind else 0,
@@ -50,7 +56,7 @@ class CompressEnv(PolicyEnv):
                     saves[number],
                     rest[number] / max(rest[0], 1e-9),
                 )
-                for number, decision in enumerate(self.decisions)
+                for number, (decision, phase) in enumerate(zip(self.decisions, phases, strict=True))
             ]
         )
         end = np.array([[1.0, *still[-1, 1:-1], 0.0]])

@@ -45,6 +45,10 @@ class Placement:
     leaves: np.ndarray
     fused: np.ndarray
 
+    def repeated(self, count: int) -> Placement:
+        """Returns the placement of so many policies that are all alike, from that of one; it is not to be changed."""
+        return Placement(*(np.broadcast_to(rows, (len(rows), count)) for rows in vars(self).values()))
+
 
 def find_sums(ops: Sequence[Op]) -> dict[int, tuple[int, ...]]:
     """Returns the additions that can run in int8, each with what disappears in it (ReLU), by their positions."""
@@ -83,6 +87,11 @@ class Quantizers:
         }
         self._gives = self._moves.copy()  # what it gives is quantized when it runs in int8
         self._gives[[*(chain[-1] for chain in chains), *self._between]] = True
+
+    @property
+    def joins(self) -> bool:
+        """Whether there are additions that a float convolution may take."""
+        return bool(self._joined)
 
     def place(
         self,

@@ -82,6 +82,12 @@ class SearchSpace:
         """(A,) whether an axis sets a layer's precision."""
         return np.array([axis.field == "bits" for axis in self.axes], dtype=bool)
 
+    @cached_property
+    def _owned(self) -> tuple[np.ndarray, np.ndarray]:
+        """The axes that lie in a block that can be dropped, and those blocks' axes."""
+        owners = np.array(self.owners, dtype=np.int64)
+        return np.flatnonzero(owners >= 0), owners[owners >= 0]
+
     @property
     def full(self) -> np.ndarray:
         """(A,) the option numbers that leave the network as it is."""
@@ -90,9 +96,9 @@ class SearchSpace:
     def canonical(self, indices: np.ndarray) -> np.ndarray:
         """Returns option numbers (..., A) with axes inside dropped blocks set to their last option."""
         indices = np.array(indices, dtype=np.int64)
-        for axis, owner in enumerate(self.owners):
-            if owner >= 0:
-                indices[..., axis] = np.where(indices[..., owner] == 0, self.full[axis], indices[..., axis])
+        owned, owners = self._owned
+        if len(owned):
+            indices[..., owned] = np.where(indices[..., owners] == 0, self.full[owned], indices[..., owned])
         return indices
 
     def decode(self, indices: Sequence[int] | np.ndarray) -> Policy:

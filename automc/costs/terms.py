@@ -1,0 +1,130 @@
+"""What adds up to MACs, parameters or bytes: products of dimensions, exact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import copy
+from dataclasses import dataclass
+
+import numpy as np
+
+from automc.costs.macs import mac_terms
+from automc.costs.parts import owner_of
+from automc.costs.precision import Precisions
+from automc.costs.products import Products
+from automc.costs.summands import Summands
+from automc.graph import ModelGraph
+from automc.graph.quantizers import Placement
+from automc.search_spaces import SearchSpace
+from automc.search_spaces.policy import FLOAT_BITS
+
+EXACT = ("macs", "params", "size")
+_QUANTIZER_BYTES = 8  # of an activation's scale and zero point
+_WHENS = ("float", "fewer", "bytes")
+_BITS = np.arange(FLOAT_BITS + 1)
+_FEWER = _BITS < FLOAT_BITS
+_TIMES = np.stack([~_FEWER, _FEWER, np.where(_FEWER, _BITS / 8, 0)])
+"""How often a term counts, by `_WHENS` and by the bits of its layer's weights."""
+
+
+class Terms(Summands):
+    """The terms of one metric, and for bytes a last one: scales and zero points of activations.
+
+    Args:
+        graph: the network.
+        space: the space that the policies are from.
+        precisions: which weights have how many bits.
+        metric: one of `EXACT`.
+    """
+
+    def __init__(self, graph: ModelGraph, space: SearchSpace, precisions: Precisions, metric: str) -> None:
+        self._precisions = precisions
+        column = EXACT.index(metric)
+        terms = [term for term in (*_macs(graph), *_weights(graph, precisions)) if term.costs[column]]
+        self._products = Products(graph, space, [term.columns for term in terms])
+        self._coefficients = np.array([term.costs[column] for term in terms])
+        self._owners = np.array([owner_of(space, term.name) for term in terms], dtype=np.int64)
+        # those that depend on a layer's bits, which layer that is, and how
+        layers = {name: number for number, name in enumerate(precisions.lowered)}
+        self._lowered = np.array([number for number, term in enumerate(terms) if term.layer], dtype=np.int64)
+        self._layers = np.array([layers[term.layer] for term in terms if term.layer], dtype=np.int64)
+        self._whens = np.array([_WHENS.index(term.when) for term in terms if term.layer], dtype=np.int64)
+        self._quantizers = metric == "size"
+        self.names = [term.name.removesuffix(".weight") for term in terms] + ["quantizers"] * self._quantizers
+        self.depends = self._find_axes(space)
+        self.reads_placement = bool(len(self._lowered)) or self._quantizers
+
+    def of(self, indices: np.ndarray, placement: Placement | None) -> np.ndarray:
+        """Returns (B, T) what each adds."""
+        amounts = self._products.of(indices) * self._coefficients
+        if (self._owners >= 0).any():
+            amounts *= np.where(self._owners >= 0, indices[:, self._owners], 1)
+        if len(self._lowered):
+            assert placement is not None
+            bits = self._precisions.weight_bits(indices, placement, self._layers)
+            amounts[:, self._lowered] *= _TIMES[self._whens, bits]
+        if self._quantizers:
+            assert placement is not None
+            behind = _QUANTIZER_BYTES * self._precisions.quantizers(indices, placement)
+            amounts = np.concatenate([amounts, behind[:, None]], axis=1)
+        return amounts
+
+    def only(self, which: np.ndarray) -> Terms:
+        """Returns some of the terms (their numbers, ascending) by themselves."""
+        part = copy(self)
+        count = len(self._coefficients)
+        part._quantizers = self._quantizers and count in which
+        terms = which[which < count]
+        part._products, part._coefficients = self._products.only(terms), self._coefficients[terms]
+        part._owners = self._owners[terms]
+        known = np.isin(self._lowered, terms)
+        part._lowered = np.searchsorted(terms, self._lowered[known])
+        part._layers, part._whens = self._layers[known], self._whens[known]
+        part.names, part.depends = [self.names[number] for number in which], self.depends[which]
+        return part
+
+    def _find_axes(self, space: SearchSpace) -> np.ndarray:
+        depends = self._products.depends
+        owned = np.flatnonzero(self._owners >= 0)
+        depends[owned, self._owners[owned]] = True
+        depends[self._lowered] |= self._precisions.axes_of(self._layers)
+        return np.vstack([depends, space.is_bits | self._precisions.moving]) if self._quantizers else depends
+
+
+@dataclass(frozen=True)
+class _Term:
+    """A product of dimensions (their positions), and what it adds to MACs, parameters and bytes.
+
+    One that depends on a layer's bits names the layer, and how: it is there while the layer's weights are in ``float``
+    or while they have ``fewer`` bits, or it counts as often as these bits are ``bytes``.
+    """
+
+    name: str
+    columns: tuple[int, ...]
+    costs: tuple[float, float, float]
+    layer: str | None = None
+    when: str = "float"
+
+
+def _macs(graph: ModelGraph) -> Iterator[_Term]:
+    for index, op in enumerate(graph.ops):
+        for columns in mac_terms(op, graph.op_dims[index]):
+            yield _Term(op.module, columns, (1 / graph.batch, 0.0, 0.0))
+
+
+def _weights(graph: ModelGraph, precisions: Precisions) -> Iterator[_Term]:
+    norms = {norm: name for name, norm in precisions.lowered.items() if norm is not None}
+    names = {weight.name for weight in graph.weights}
+    for weight, part in zip(graph.weights, graph.weight_dims, strict=True):
+        columns = tuple(range(part.start, part.stop))
+        params, size = float(weight.trainable), float(weight.itemsize)
+        module, _, leaf = weight.name.rpartition(".")
+        if module in precisions.lowered and leaf == "weight":
+            yield _Term(weight.name, columns, (0.0, params, 0.0))
+            yield _Term(weight.name, columns, (0.0, 0.0, size), module)
+            yield _Term(weight.name, columns, (0.0, 0.0, 1.0), module, "bytes")  # packed: bits / 8 for each weight
+            yield _Term(f"{module}.weight_scale", columns[:1], (0.0, 0.0, 4.0), module, "fewer")
+            if precisions.lowered[module] and f"{module}.bias" not in names:  # folding makes one
+                yield _Term(f"{module}.bias", columns[:1], (0.0, 1.0, 4.0), module, "fewer")
+        else:
+            yield _Term(weight.name, columns, (0.0, params, size), norms.get(module))

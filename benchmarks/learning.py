@@ -1,0 +1,114 @@
+"""Agents that learn, beside random and uniform policies, at 400 evaluations each, on networks and CIFAR-10.
+
+``python benchmarks/learning.py JOB SEED OUT``: ``resnet56`` and ``plain20`` with half of their MACs by width, ``bits``:
+ResNet-56 with 2 to 8 bits on the BISMO cloud model, at the latency of 4 bits everywhere but in the first and the last
+layer, which stay at 8 and are scored in float. A run goes on where it was stopped, from the journal in OUT.
+
+Scores are on 2,000 search images, without fine-tuning; the test set is read once, by each agent's best policy. With
+``plain20`` these are then fine-tuned. What was found is in ``OUT/found.json``.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from _cifar import cifar_arguments
+
+from automc import files
+from automc.campaigns import SearchConfig
+from automc.campaigns.journal import Journal
+from automc.campaigns.search import Search
+from automc.campaigns.setup import Setup, read_subject
+from automc.costs import Budget, CostModel, Projection
+from automc.evaluation import Fidelity
+from automc.latency_tables import Accelerator, open_target
+from automc.search_spaces import Policy, SpaceConfig, build_space
+from automc.tasks import load_task
+from automc.tasks.loops import score
+from automc.tasks.training import Training, train
+
+JOBS = {
+    "resnet56": ("resnet56", ("uniform", "random", "amc", "ddpg", "ppo")),
+    "plain20": ("plain20", ("uniform", "random", "amc", "ddpg")),
+    "bits": ("resnet56", ("uniform-bits", "random", "haq", "ddpg")),
+}
+EVALUATIONS, IMAGES, EPOCHS = 400, 2000, 8
+
+
+def prepared(job: str, config: SearchConfig) -> Setup:
+    """Returns what the search stands on; nothing is measured for it."""
+    target = open_target("bismo-cloud", 1, 16) if job == "bits" else None
+    subject = read_subject(load_task(config.task, config.task_args), target)
+    device = subject.device
+    space = build_space(subject.graph, config.space, device.channel_multiple, device.precisions)
+    costs = CostModel(subject.graph, space, target if isinstance(target, Accelerator) else None)
+    budgets = config.budgets
+    if job == "bits":
+        four = np.array([axis.options.index((4, 4)) for axis in space.axes])
+        budgets = [Budget.parse(f"latency<={costs.prices(four[None])['latency'][0]:.9f}us")]
+    return Setup(subject, space, costs, costs.table, None, "not asked for", Projection(costs, budgets))
+
+
+def found(search: Search, job: str, name: str, out: Path) -> dict[str, object]:
+    """Returns how an agent's best policy fares, and how its scores went."""
+    best = search.ranked(name)[0]
+    task, evaluator = search.setup.subject.task, search.evaluator
+    policy = Policy.from_dict(best.policy)
+    compressor = evaluator.compressor
+    full = search.setup.costs.cost(search.setup.space.decode(search.setup.space.full))
+    scores = [done.score for done in search.evaluations if done.agent == name and done.score is not None]
+    answer = {
+        "evaluations": len(scores),
+        "share of MACs": round(best.predicted.macs / full.macs, 5),
+        "latency, us": best.predicted.latency,
+        "search": best.score,
+        "found at evaluation": best.number,
+        "test": score(compressor.build(policy).model, task, "test"),
+        "best so far at 100, 200, 300, 400": [max(scores[:n]) for n in (100, 200, 300, 400)],
+        "mean of every 50": [round(float(np.mean(scores[n : n + 50])), 4) for n in range(0, len(scores), 50)],
+    }
+    if job == "plain20":
+        pruned = compressor.prune(policy)
+        checkpoint = out / name / "training.pt"
+        settings = Training(epochs=EPOCHS, rate=0.02)
+        bfloat16 = evaluator.precision == "bfloat16"
+        teacher = search.setup.subject.model
+        train(pruned.model, task, settings, seed=0, teacher=teacher, checkpoint=checkpoint, bfloat16=bfloat16)
+        answer[f"test after {EPOCHS} epochs"] = score(pruned.model, task, "test")
+    return answer
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 4 or sys.argv[1] not in JOBS:
+        print(f"skipped: it takes an hour; say what: python benchmarks/learning.py {'|'.join(JOBS)} SEED OUT")
+        raise SystemExit(0)
+    job, seed, out = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+    network, agents = JOBS[job]
+    bits = SpaceConfig(width=False, depth=False, bits=tuple(range(2, 9)), exclude=("conv1", "linear"))
+    config = SearchConfig(
+        task="cifar10",
+        task_args=cifar_arguments(network),
+        budget="macs<=50%",
+        space=bits if job == "bits" else SpaceConfig(depth=False, channel_multiple=1),
+        evaluations=EVALUATIONS,
+        fidelity=Fidelity(search_images=IMAGES),
+        seed=seed,
+    )
+    files.ensure_writable(out)
+    setup = prepared(job, config)
+    journal = Journal(out, config.model_dump(mode="json") | {"job": job}, resume=True)
+    try:
+        search = Search(config, setup, journal)
+        search.agents = agents
+        search.config = config.model_copy(update={"agent": agents[-1]})
+        search.run()
+        answer = {name: found(search, job, name, out) for name in agents}
+        answer["original"] = {
+            "search": search.original_score,
+            "test": score(setup.subject.model, setup.subject.task, "test"),
+        }
+    finally:
+        journal.close()
+    files.write_text(out / "found.json", json.dumps(answer, indent=1))
+    print(json.dumps(answer, indent=1))
