@@ -49,7 +49,7 @@ def test_a_running_mean_is_of_what_was_there() -> None:
 
 def test_figures_begin_where_they_are_told_each_on_its_own_axis(result: SearchResult) -> None:
     shown = figures(result)
-    assert list(shown) == ["noise", "critic loss"]
+    assert list(shown) == ["critic loss", "noise"]
     for figure in shown.values():
         assert list(figure.data[0].x) == [number + 1 for number in range(6, 30) if number != 9]
     assert shown["noise"].layout.yaxis.type == "log"  # over three orders of magnitude
@@ -97,6 +97,7 @@ def test_bits_have_maps_of_their_own(apart: bool) -> None:
 
 def test_long_names_lose_their_beginnings() -> None:
     assert short(["net.stage.0.conv", "net.stage.0.linear"]) == ["conv", "linear"]
+    assert short(["net.convs.0", "net.convs.1"]) == ["convs.0", "convs.1"]
     assert short(["conv", "net.conv"]) == ["conv", "net.conv"]
     assert short(["a.c", "b.layer.attention.output.dense"]) == ["a.c", "…tion.output.dense"]
 

@@ -65,7 +65,7 @@ def figures(result: SearchResult) -> dict[str, Figure]:
     import plotly.graph_objects as go
 
     plots: dict[str, Figure] = {}
-    for name in dict.fromkeys(name for lesson in result.lessons for name in lesson.figures):
+    for name in sorted({name for lesson in result.lessons for name in lesson.figures}):
         told = [(lesson.number + 1, lesson.figures[name]) for lesson in result.lessons if name in lesson.figures]
         values = [value for _, value in told]
         figure = go.Figure()
@@ -115,7 +115,7 @@ def _heat(result: SearchResult, done: Sequence[Evaluated], field: str) -> Figure
     if field != "kept":
         colours = np.where(shown == FLOAT_BITS, _FLOAT, shown)
         levels = sorted(set(shown[np.isfinite(shown)].astype(int).tolist()))
-        scale = {"zmin": min(2, levels[0]), "zmax": _FLOAT}
+        scale = {"zmin": min(_FLOAT - 1, levels[0]), "zmax": _FLOAT}
         ticks = {
             "tickvals": [min(level, _FLOAT) for level in levels],
             "ticktext": ["float" if level == FLOAT_BITS else str(level) for level in levels],
@@ -160,10 +160,15 @@ def _value(unit: Unit, done: Evaluated, field: str) -> float | None:
 
 
 def short(names: Sequence[str]) -> list[str]:
-    """Returns names without what all begin with, up to a dot, and cut at their beginning where they are long."""
+    """Returns names without what all begin with, up to a dot, and cut at their beginning where they are long.
+
+    None begins with a number then.
+    """
     parts, shared = [name.split(".") for name in names], 0
     while all(len(part) > shared + 1 for part in parts) and len({part[shared] for part in parts}) == 1:
         shared += 1
+    while shared and any(part[shared].isdigit() for part in parts):
+        shared -= 1
     rest = [".".join(part[shared:]) for part in parts]
     return [name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}" for name in rest]
 

@@ -50,7 +50,7 @@ def _attributes(model: type[BaseModel]) -> dict[str, str]:
     for cls in reversed(model.__mro__):
         text = (inspect.cleandoc(cls.__doc__ or "") + "\n").partition("\nAttributes:\n")[2]
         told |= {key: " ".join(words.split()) for key, words in _ATTRIBUTE.findall(text) if key in model.model_fields}
-    return told
+    return {key: words.replace("``", "") for key, words in told.items()}
 
 
 def rewards(as_json: JsonFlag = False) -> None:
