@@ -15,10 +15,13 @@ from typing import Any
 from automc.campaigns import SearchConfig, SearchResult
 from automc.campaigns.journal import FILE
 
-COMMAND = [sys.executable, "-c", "from automc.cli import main; main()", "search", "search.yaml", "--out", "out"]
+# the agent of tests/learners.py is known to it
+CODE = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r}); from tests.learners import register"
+CODE += "; register(); from automc.cli import main; main()"
+COMMAND = [sys.executable, "-c", CODE, "search", "search.yaml", "--out", "out"]
 
 
-def configure(evaluations: int, task: str = "Sometimes", folder: Path | None = None) -> SearchConfig:
+def configure(evaluations: int, task: str = "Sometimes", folder: Path | None = None, **more: Any) -> SearchConfig:
     """Returns the configuration of a search with one of the tasks of ``failing.py``; also as a file where asked for."""
     data: dict[str, Any] = {
         "task": f"{Path(__file__).with_name('failing.py')}:{task}",
@@ -26,6 +29,7 @@ def configure(evaluations: int, task: str = "Sometimes", folder: Path | None = N
         "evaluations": evaluations,
         "finalists": 1,
         "space": {"channel_multiple": 2},
+        **more,
     }
     if folder is not None:
         (folder / "search.yaml").write_text(json.dumps(data))  # which is YAML too
@@ -50,7 +54,7 @@ def committed(out: Path) -> int:
         return 0
 
 
-def kill_again_and_again(folder: Path, kills: int, total: int, seed: int) -> list[int]:
+def kill_again_and_again(folder: Path, kills: int, total: int, seed: int, earliest: int = 1) -> list[int]:
     """Runs the search of ``search.yaml`` and kills it, each time a random moment later.
 
     Args:
@@ -58,13 +62,14 @@ def kill_again_and_again(folder: Path, kills: int, total: int, seed: int) -> lis
         kills: how often.
         total: evaluations that the search has.
         seed: of the moments: how many evaluations are committed, and how long after the last of them.
+        earliest: how many are committed at least before the first kill.
 
     Returns:
         For each kill, how many evaluations were committed when it came.
     """
     moments = random.Random(seed)
     seen: list[int] = []
-    for until in sorted(moments.sample(range(1, total - 2 * kills), kills)):
+    for until in sorted(moments.sample(range(earliest, total - 2 * kills), kills)):
         before = committed(folder / "out")
         process = subprocess.Popen(
             [*COMMAND, "--resume"],

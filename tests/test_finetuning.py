@@ -14,7 +14,7 @@ import torch
 from automc.agents import AGENTS, Agent
 from automc.campaigns import FineTune, SearchConfig, SearchResult, run_search
 from automc.campaigns import search as search_module
-from automc.campaigns.tuning import FOLDER
+from automc.campaigns.checkpoints import FOLDER
 from automc.evaluation import Fidelity
 from automc.files import digest
 from automc.recipes import apply_recipe, load_recipe, verify

@@ -54,7 +54,8 @@ def test_page_loads_nothing(page: str) -> None:
     assert not re.findall(r"""\b(?:src|srcset|href|data|action)\s*=""", re.sub(r"\bdata:", "", outside_scripts))
     assert not re.findall(r"@import|url\(|//\w", outside_scripts)
     assert "default-src 'none'" in page
-    assert page.count('"showSendToCloud": false') == 2  # no plot offers to upload its data
+    plots = outside_scripts.count('class="plotly-graph-div')
+    assert page.count('"showSendToCloud": false') == plots == 3  # no plot offers to upload its data
 
 
 def test_page_states_verdict_and_what_was_searched(page: str, result: SearchResult) -> None:

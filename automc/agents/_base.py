@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 from automc.costs import Projection
 from automc.search_spaces import Policy, SearchSpace
@@ -86,6 +87,12 @@ class Lesson:
     figures: dict[str, float]
 
 
+class NoSettings(BaseModel):
+    """The settings of an agent that has none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
 class Agent(ABC):
     """Proposes policies and learns from their scores.
 
@@ -101,8 +108,11 @@ class Agent(ABC):
     Args:
         problem: what to search.
         seed: seeds all random choices.
+        settings: an instance of `Settings`; its defaults if None.
 
     Attributes:
+        Settings: what can be set, each with a default: a pydantic model that forbids other keys, and is frozen.
+        settings: as they were set.
         lessons: what it took from each score, in order; empty where there is nothing to watch.
         reference: whether it proposes what others are compared with, whatever the budgets; the first promise is not
             its own then.
@@ -110,12 +120,14 @@ class Agent(ABC):
         proposals: how many proposals it has at most; None for as many as one asks for.
     """
 
+    Settings: ClassVar[type[BaseModel]] = NoSettings
     proposals: ClassVar[int | None] = None
     reference: ClassVar[bool] = False
     float_only: ClassVar[bool] = False
 
-    def __init__(self, problem: Problem, seed: int) -> None:
+    def __init__(self, problem: Problem, seed: int, settings: BaseModel | None = None) -> None:
         self.problem, self.seed = problem, seed
+        self.settings = settings or self.Settings()
         self.proposed = 0
         self.learned: set[Policy] = set()
         self.failed: set[Policy] = set()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
+from automc import files
 from automc.agents._base import Agent, Problem
 from automc.errors import ConfigError, nearest
 
@@ -37,10 +39,20 @@ CONTROLS = ("int8", "uniform", "uniform+int8", "random")
 """Run beside every search, whatever was asked for."""
 
 
-def make_agent(name: str, problem: Problem, seed: int) -> Agent:
-    """Returns an agent by its name; raises ConfigError when there is none."""
+def agent_class(name: str) -> type[Agent]:
+    """Returns an agent's class by its name, which imports what it needs; raises ConfigError when there is none."""
     if name not in AGENTS:
         raise ConfigError(f"unknown agent '{name}'{nearest(name, AGENTS)}")
     module, attribute = AGENTS[name][0].split(":")
     cls: type[Agent] = getattr(importlib.import_module(module), attribute)
-    return cls(problem, seed)
+    return cls
+
+
+def make_agent(name: str, problem: Problem, seed: int, **settings: Any) -> Agent:
+    """Returns an agent by its name, with its default settings but for those given.
+
+    Raises:
+        ConfigError: there is no such agent, or it has no such settings.
+    """
+    cls = agent_class(name)
+    return cls(problem, seed, files.parse(settings, cls.Settings, ConfigError, f"settings of {name}"))

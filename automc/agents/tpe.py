@@ -8,6 +8,7 @@ import numpy as np
 import optuna
 from optuna.distributions import IntDistribution
 from optuna.trial import TrialState, create_trial
+from pydantic import BaseModel
 
 from automc.agents._base import ATTEMPTS, Agent, Problem
 from automc.search_spaces import Policy
@@ -22,8 +23,8 @@ class TPE(Agent):
     It learns from the projected policy, the one that was evaluated, not from the one it sampled before.
     """
 
-    def __init__(self, problem: Problem, seed: int) -> None:
-        super().__init__(problem, seed)
+    def __init__(self, problem: Problem, seed: int, settings: BaseModel | None = None) -> None:
+        super().__init__(problem, seed, settings)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._distributions = {axis.name: IntDistribution(0, len(axis.options) - 1) for axis in problem.space.axes}
         self._study = optuna.create_study(direction="maximize" if problem.higher_is_better else "minimize")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from automc import files
-from automc.agents import AGENTS
+from automc.agents import AGENTS, agent_class
 from automc.compression import Methods
 from automc.costs import Budget
 from automc.errors import AutoMCError, ConfigError, nearest
@@ -65,6 +66,7 @@ class SearchConfig(BaseModel):
         task: a built-in task, or ``path.py:Class``, relative to the configuration file.
         task_args: keyword arguments of the task's class.
         agent: who searches; the controls always run beside it.
+        agent_args: its settings (``automc agents NAME``); controls have their defaults.
         budget: one budget or several, such as ``latency<=60%``; all are kept.
         evaluations: policies that the agent may try; each control gets as many, or its only one.
         space: the name of a preset, or its keys.
@@ -75,6 +77,7 @@ class SearchConfig(BaseModel):
         force_table: use `latency_table` though it was measured on another device; whatever rests on it says so.
         finalists: best policies that are exported and measured before one is chosen.
         finetune: how the best of these are trained after that.
+        tensorboard: write events for TensorBoard while the search runs, into ``tensorboard`` in its folder.
         seed: seeds everything random.
     """
 
@@ -83,6 +86,7 @@ class SearchConfig(BaseModel):
     task: str
     task_args: dict[str, Any] = Field(default_factory=dict)
     agent: str = "tpe"
+    agent_args: dict[str, Any] = Field(default_factory=dict)
     budget: tuple[str, ...] = Field(min_length=1)
     evaluations: int = Field(default=40, ge=1)
     space: SpaceConfig = Field(default_factory=lambda: load_preset("all"))
@@ -93,6 +97,7 @@ class SearchConfig(BaseModel):
     force_table: bool = False
     finalists: int = Field(default=5, ge=1)
     finetune: FineTune = Field(default_factory=FineTune)
+    tensorboard: bool = False
     seed: int = Field(default=0, ge=0)
 
     @field_validator("budget", mode="before")
@@ -111,6 +116,21 @@ class SearchConfig(BaseModel):
     def _is_known(cls, value: str) -> str:
         if value not in AGENTS:
             raise ValueError(f"unknown agent '{value}'{nearest(value, AGENTS)}")
+        return value
+
+    @field_validator("agent_args")
+    @classmethod
+    def _agent_has_them(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if (agent := info.data.get("agent")) is not None:  # else there is an error already
+            settings = agent_class(agent).Settings
+            for key in value:
+                if key not in settings.model_fields:
+                    rest = nearest(key, settings.model_fields) if settings.model_fields else ""
+                    problem = PydanticCustomError("unknown", "{what}", {"what": f"{agent} has no such setting{rest}"})
+                    raise ValidationError.from_exception_data(
+                        "agent_args", [{"type": problem, "loc": (key,), "input": value}]
+                    )
+            settings.model_validate(value)  # pydantic puts the field's name before the keys of these errors
         return value
 
     @field_validator("space", mode="before")

@@ -14,6 +14,7 @@ import torch
 
 import automc
 from automc import files, progress
+from automc.campaigns.checkpoints import FOLDER
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.finalists import Finalist, Finals
 from automc.campaigns.journal import Journal
@@ -21,7 +22,7 @@ from automc.campaigns.report import render_html
 from automc.campaigns.result import Int8, Row, SearchResult, Tuned
 from automc.campaigns.search import Search
 from automc.campaigns.setup import set_up
-from automc.campaigns.tuning import FOLDER, fine_tune
+from automc.campaigns.tuning import fine_tune
 from automc.campaigns.verdict import claims, verdict
 from automc.errors import SearchError, lacking, one_line, users_code
 from automc.evaluation import Forward
@@ -39,8 +40,8 @@ def run_search(config: SearchConfig, folder: Path, out: Path, resume: bool = Fal
         folder: where relative paths of the configuration start.
         out: where ``report.html``, ``result.json``, ``recipe.yaml``, the recipe's weights, ``model.onnx``,
             ``model.pt2`` and ``original.onnx`` go. They appear together at the end, or not at all; the journal,
-            ``journal.db``, has every finished evaluation from the first on, and ``checkpoints`` each epoch of
-            fine-tuning until the end.
+            ``journal.db``, has every finished evaluation from the first on, and ``checkpoints``, until the end, what
+            agents have learned and each epoch of fine-tuning; ``tensorboard`` has events where they are asked for.
         resume: go on with the search whose journal is in ``out``, if there is one.
 
     Raises:
@@ -61,8 +62,8 @@ def _run(config: SearchConfig, folder: Path, out: Path, resume: bool) -> SearchR
     files.ensure_writable(out)
     setup = set_up(config, folder)
     precision = Forward(setup.subject.task, setup.subject.model, config.fidelity.precision).precision
-    # no evaluation depends on how finalists are tuned: that may be changed before a search is resumed
-    about = config.model_dump(mode="json", exclude={"finetune"})
+    # no evaluation depends on how finalists are tuned, or who watches: that may be changed before a search is resumed
+    about = config.model_dump(mode="json", exclude={"finetune", "tensorboard"})
     about |= {"model": setup.subject.digest, "precision": precision}
     journal = Journal(out, about, resume, setup.subject.task.higher_is_better)
     try:
@@ -102,6 +103,7 @@ def _finish(search: Search, folder: Path, staging: Path, checkpoints: Path, star
         table_missing=setup.table_missing,
         rows=rows,
         evaluations=search.evaluations,
+        lessons=search.lessons,
         units=setup.subject.units(),
         verdict=said,
         brought=brought,

@@ -6,6 +6,7 @@ when its row is committed: whatever happens then, a resumed search does not repe
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -37,13 +38,18 @@ class Journal:
             begun anew, and one that has not is refused.
         higher_is_better: the direction of the studies, for Optuna's own tools.
 
+    Attributes:
+        folder: where the search writes.
+        digest: of what the search is.
+
     Raises:
         ConfigError: the journal is of another search, damaged, in use by another process, or not to be resumed.
     """
 
     def __init__(self, folder: Path, about: dict[str, Any], resume: bool, higher_is_better: bool = True) -> None:
         self._direction = StudyDirection.MAXIMIZE if higher_is_better else StudyDirection.MINIMIZE
-        self._path = folder / FILE
+        self.folder, self._path = folder, folder / FILE
+        self.digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
         self._lock = filelock.FileLock(folder / f".{FILE}.lock")
         try:
             self._lock.acquire(timeout=0)

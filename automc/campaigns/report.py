@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from automc.campaigns import plots
+from automc.campaigns import learning, plots
 from automc.campaigns.result import Row, SearchResult, Unit
 from automc.campaigns.table import (
     comparison,
@@ -95,6 +95,10 @@ def render_html(result: SearchResult) -> str:
         front_kind=plots.front_kind(result),
         progress=plot_html(plots.progress(result), "progress"),
         progress_key=plots.progress_key(result),
+        rewards=plot_html(learning.rewards(result), "rewards") if result.lessons else None,
+        window=learning.window(result),
+        figures=_plots(learning.figures(result), "figure"),
+        choices=_plots(learning.choices(result), "choice"),
         extras=sum(item.extra for item in result.scored),
         failed=len(result.evaluations) - len(result.scored),
         units=unit_lines(result),
@@ -224,6 +228,10 @@ def plot_html(figure: Figure, name: str, first: bool = False) -> Any:
         config={**config, "modeBarButtons": buttons},
     )
     return Markup(text)  # plotly writes "<" of its data as an escape, and the plots escape names themselves
+
+
+def _plots(figures: dict[str, Figure], name: str) -> dict[str, Any]:
+    return {title: plot_html(figure, f"{name}{place}") for place, (title, figure) in enumerate(figures.items())}
 
 
 def _date(text: str) -> str:

@@ -69,6 +69,20 @@ class Evaluated(_Plain):
         return self.score
 
 
+class Learned(_Plain):
+    """What the agent took from one of its evaluations.
+
+    Attributes:
+        number: the evaluation's; what was chosen for each layer is in its policy.
+        reward: what it earned.
+        figures: what else there is to see, by name, such as ``noise`` and ``critic_loss``; finite.
+    """
+
+    number: int
+    reward: float
+    figures: dict[str, float] = Field(default_factory=dict)
+
+
 def failures(evaluations: list[Evaluated]) -> str | None:
     """Returns how many evaluations failed and why the first did, as a sentence; None where none did."""
     failed = [done for done in evaluations if done.error is not None]
@@ -190,6 +204,7 @@ class SearchResult(_Plain):
         table_missing: why there is no latency table.
         rows: the comparison: original, each control that has a result, best.
         evaluations: all of them, those that failed too.
+        lessons: what the agent learned from its evaluations, in order; empty where there is nothing to watch.
         units: all units of the network.
         verdict: in plain sentences, what the search brought.
         brought: whether the verdict is that it brought something beyond its controls.
@@ -211,6 +226,7 @@ class SearchResult(_Plain):
     table_missing: str | None = None
     rows: list[Row]
     evaluations: list[Evaluated]
+    lessons: list[Learned] = Field(default_factory=list)
     units: list[Unit]
     verdict: str
     brought: bool

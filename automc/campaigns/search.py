@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from automc import progress
 from automc.agents import CONTROLS, Agent, Problem, make_agent
+from automc.campaigns import checkpoints, events
+from automc.campaigns.checkpoints import Memory
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.journal import Journal
-from automc.campaigns.result import Evaluated, failures
+from automc.campaigns.result import Evaluated, Learned, failures
 from automc.campaigns.setup import Setup
 from automc.costs import Projection
 from automc.errors import SearchError, lacking, one_line, users_code
@@ -23,6 +26,9 @@ class Search:
     Attributes:
         controls: names of the controls.
         agents: names of all that search, controls first.
+        digest: of what tells this search from all others.
+        evaluations: all of them, so far.
+        lessons: what the agent that was asked for took from its own.
 
     Args:
         config: what was asked for.
@@ -34,7 +40,7 @@ class Search:
     """
 
     def __init__(self, config: SearchConfig, setup: Setup, journal: Journal) -> None:
-        self.config, self.setup, self._journal = config, setup, journal
+        self.config, self.setup, self._journal, self.digest = config, setup, journal, journal.digest
         self.controls: tuple[str, ...] = CONTROLS
         self.agents = tuple(dict.fromkeys((*CONTROLS, config.agent)))
         subject = setup.subject
@@ -46,6 +52,7 @@ class Search:
             self.original_score = self.evaluator.score(subject.model)
         self.problem = Problem(setup.space, setup.projection, subject.task.higher_is_better, self.original_score)
         self.evaluations: list[Evaluated] = []
+        self.lessons: list[Learned] = []
         self._agents: dict[str, Agent] = {}
 
     def run(self) -> None:
@@ -55,18 +62,7 @@ class Search:
             SearchError: all evaluations of the agent that was asked for failed, or it has nothing to propose.
         """
         for name in self.agents:
-            agent = self._agents[name] = make_agent(name, self.problem, self.config.seed)
-            total = agent.proposals or self.config.evaluations
-            best = self._recall(name, agent)
-            with progress.bar(f"Searching: {name}", total, done=agent.proposed) as line:
-                for number in range(agent.proposed, total):
-                    policy = agent.propose()
-                    if policy is None:
-                        break
-                    done = self.evaluate(policy, name, number)
-                    agent.learn(policy, done.score)
-                    best = self._best(best, done.score)
-                    line.advance(f"Searching: {name}" + (f", best {best:.4g}" if best is not None else ""))
+            self._run(name)
         asked = self.config.agent
         if not self.ranked(asked):
             self._journal.finish()  # there is nothing to go on with
@@ -75,19 +71,51 @@ class Search:
                 raise SearchError(f"{asked} has nothing to propose in this space; choose another agent or space")
             raise SearchError(f"all evaluations of {asked} failed (the first: {first.error}); mend it and search again")
 
-    def _recall(self, name: str, agent: Agent) -> float | None:
-        """Tells an agent what it had found before the search was resumed; returns the best score of that."""
-        best: float | None = None
-        for done in self._journal.evaluations(name):
-            policy = Policy.from_dict(done.policy)
-            if done.score is not None:
-                self.evaluator.remember(Evaluation(policy, done.score, done.seconds))
-            if not done.extra:
-                self.evaluations.append(done)
-                agent.learn(policy, done.score)
-                agent.proposed += 1
+    def _run(self, name: str) -> None:
+        """Lets an agent go on from where the journal ends."""
+        before = self._recall(name)
+        best = self._best(*(done.score for done in before))
+        memory = Memory(lambda: self._make(name), name, self._journal.folder / checkpoints.FOLDER, self.digest, before)
+        agent = self._agents[name] = memory.agent
+        total = agent.proposals or self.config.evaluations
+        with self._events(memory, before) as log, progress.bar(f"Searching: {name}", total, agent.proposed) as line:
+            for number in range(agent.proposed, total):
+                policy = agent.propose()
+                if policy is None:
+                    break
+                try:
+                    done = self.evaluate(policy, name, number)
+                except KeyboardInterrupt:
+                    memory.write()
+                    raise
+                memory.learn(done)
+                if log is not None:
+                    log.write(done)
                 best = self._best(best, done.score)
-        return best
+                line.advance(f"Searching: {name}" + (f", best {best:.4g}" if best is not None else ""))
+        memory.write()
+        if name == self.config.agent:
+            self.lessons = list(memory.lessons.values())
+
+    def _make(self, name: str) -> Agent:
+        settings = self.config.agent_args if name == self.config.agent else {}
+        return make_agent(name, self.problem, self.config.seed, **settings)
+
+    def _events(self, memory: Memory, before: list[Evaluated]) -> AbstractContextManager[events.EventLog | None]:
+        if not self.config.tensorboard:
+            return nullcontext()
+        folder = self._journal.folder / events.FOLDER / memory.name
+        return events.EventLog(folder, self.digest, self.problem, before, memory.lessons)
+
+    def _recall(self, name: str) -> list[Evaluated]:
+        """Returns what an agent had proposed before the search was resumed."""
+        before = self._journal.evaluations(name)
+        for done in before:
+            if done.score is not None:
+                self.evaluator.remember(Evaluation(Policy.from_dict(done.policy), done.score, done.seconds))
+        proposed = [done for done in before if not done.extra]
+        self.evaluations += proposed
+        return proposed
 
     def evaluate(self, policy: Policy, agent: str, number: int, extra: bool = False) -> Evaluated:
         """Scores a policy and commits it to the journal, where it fails too: the search goes on.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +13,6 @@ from automc.errors import users_code
 from automc.recipes.export import export_onnx
 from automc.search_spaces import Policy
 from automc.tasks.training import train
-
-FOLDER = "checkpoints"
 
 
 def fine_tune(search: Search, finals: Finals, chosen: Chosen, staging: Path, checkpoints: Path) -> Chosen:
@@ -79,7 +76,5 @@ def _tuned(search: Search, policy: Policy, file: Path, checkpoints: Path, descri
 
 
 def _digest(search: Search, policy: Policy) -> str:
-    """Returns a name for what a training starts from and learns from: the search, the original and the policy."""
-    config = search.config.model_dump(mode="json", exclude={"finetune"})
-    about = (config, search.evaluator.precision, search.setup.subject.digest, policy.to_dict())
-    return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
+    """Returns a name for what a training starts from and learns from: the search and the policy."""
+    return hashlib.sha256(f"{search.digest} {policy}".encode()).hexdigest()[:16]
