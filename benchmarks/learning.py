@@ -2,10 +2,10 @@
 
 ``python benchmarks/learning.py JOB SEED OUT``: ``resnet56`` and ``plain20`` with half of their MACs by width, ``bits``:
 ResNet-56 with 2 to 8 bits on the BISMO cloud model, at the latency of 4 bits everywhere but in the first and the last
-layer, which stay at 8 and are scored in float. A run goes on where it was stopped, from the journal in OUT.
+layer, which stay at 8 and are scored in float.
 
-Scores are on 2,000 search images, without fine-tuning; the test set is read once, by each agent's best policy. With
-``plain20`` these are then fine-tuned. What was found is in ``OUT/found.json``.
+A run goes on where it was stopped, from the journal in OUT. Searches look at 1,000 search images and 256 images for recovery, without fine-tuning; each agent's best policy is then
+built with 512 images and reads the test set once. With ``plain20`` it is fine-tuned after that. What was found is in ``OUT/found.json``.
 """
 
 import json
@@ -21,7 +21,7 @@ from automc.campaigns.journal import Journal
 from automc.campaigns.search import Search
 from automc.campaigns.setup import Setup, read_subject
 from automc.costs import Budget, CostModel, Projection
-from automc.evaluation import Fidelity
+from automc.evaluation import Evaluator, Fidelity
 from automc.latency_tables import Accelerator, open_target
 from automc.search_spaces import Policy, SpaceConfig, build_space
 from automc.tasks import load_task
@@ -29,11 +29,12 @@ from automc.tasks.loops import score
 from automc.tasks.training import Training, train
 
 JOBS = {
-    "resnet56": ("resnet56", ("uniform", "random", "amc", "ddpg", "ppo")),
+    "resnet56": ("resnet56", ("uniform", "random", "amc", "ddpg")),
     "plain20": ("plain20", ("uniform", "random", "amc", "ddpg")),
     "bits": ("resnet56", ("uniform-bits", "random", "haq", "ddpg")),
 }
-EVALUATIONS, IMAGES, EPOCHS = 400, 2000, 8
+EVALUATIONS, EPOCHS = 400, 8
+CHEAP = Fidelity(search_images=1000, calibration_images=256)
 
 
 def prepared(job: str, config: SearchConfig) -> Setup:
@@ -53,8 +54,8 @@ def prepared(job: str, config: SearchConfig) -> Setup:
 def found(search: Search, job: str, name: str, out: Path) -> dict[str, object]:
     """Returns how an agent's best policy fares, and how its scores went."""
     best = search.ranked(name)[0]
-    task, evaluator = search.setup.subject.task, search.evaluator
-    policy = Policy.from_dict(best.policy)
+    subject, policy = search.setup.subject, Policy.from_dict(best.policy)
+    task, evaluator = subject.task, Evaluator(subject.task, subject.model, subject.graph)
     compressor = evaluator.compressor
     full = search.setup.costs.cost(search.setup.space.decode(search.setup.space.full))
     scores = [done.score for done in search.evaluations if done.agent == name and done.score is not None]
@@ -73,8 +74,7 @@ def found(search: Search, job: str, name: str, out: Path) -> dict[str, object]:
         checkpoint = out / name / "training.pt"
         settings = Training(epochs=EPOCHS, rate=0.02)
         bfloat16 = evaluator.precision == "bfloat16"
-        teacher = search.setup.subject.model
-        train(pruned.model, task, settings, seed=0, teacher=teacher, checkpoint=checkpoint, bfloat16=bfloat16)
+        train(pruned.model, task, settings, seed=0, teacher=subject.model, checkpoint=checkpoint, bfloat16=bfloat16)
         answer[f"test after {EPOCHS} epochs"] = score(pruned.model, task, "test")
     return answer
 
@@ -92,7 +92,7 @@ if __name__ == "__main__":
         budget="macs<=50%",
         space=bits if job == "bits" else SpaceConfig(depth=False, channel_multiple=1),
         evaluations=EVALUATIONS,
-        fidelity=Fidelity(search_images=IMAGES),
+        fidelity=CHEAP,
         seed=seed,
     )
     files.ensure_writable(out)

@@ -1,11 +1,25 @@
 """Every agent that ships keeps the contract."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import pytest
 
 from automc.agents import AGENTS, Agent, Problem, make_agent
+from automc.costs import Budget, CostModel, Projection
 from automc.errors import ConfigError
-from automc.search_spaces import Policy
+from automc.search_spaces import Policy, SpaceConfig, build_space
 from automc.testing import AgentSuite, toy_problem, toy_score
+
+BITS = (2, 3, 4, 6, 8)
+
+
+def bits_problem(*budgets: str, higher_is_better: bool = True) -> Problem:
+    """The network of the toy problem with every pair of some bits, simulated, beside widths and blocks."""
+    graph = toy_problem().projection.model.graph
+    space = build_space(graph, SpaceConfig(channel_multiple=2, bits=BITS, simulate=True), 2, ((8, 8), (32, 32)))
+    projection = Projection(CostModel(graph, space), [Budget.parse(text) for text in budgets])
+    return Problem(space, projection, higher_is_better)
 
 
 class TestUniform(AgentSuite):
@@ -16,6 +30,25 @@ class TestUniform(AgentSuite):
 class TestUniformInt8(AgentSuite):
     def make(self, problem: Problem, seed: int) -> Agent:
         return make_agent("uniform+int8", problem, seed)
+
+
+class TestUniformBits(AgentSuite):
+    @pytest.fixture(scope="class")
+    def problem(self) -> Problem:
+        return bits_problem("size<=20%")
+
+    @pytest.mark.parametrize("budgets", [("size<=9KB",), ("size<=15%", "macs<=60%"), ("size<=25%",)])
+    def test_every_proposal_keeps_the_budgets(self, budgets: Sequence[str]) -> None:
+        problem = bits_problem(*budgets)
+        policy = self.make(problem, 1).propose()
+        assert policy is not None
+        assert problem.projection.fits(problem.space.encode(policy)[None])[0]
+
+    def test_minimizes_where_lower_is_better(self) -> None:
+        assert self.run(self.make(bits_problem("size<=20%", higher_is_better=False), 8))
+
+    def make(self, problem: Problem, seed: int) -> Agent:
+        return make_agent("uniform-bits", problem, seed)
 
 
 class TestInt8(AgentSuite):
@@ -35,7 +68,8 @@ class TestTPE(AgentSuite):
 
 def test_every_agent_has_its_suite() -> None:
     learning = {"amc", "ddpg", "haq", "ppo", "sac", "td3"}  # in test_learning_agents.py
-    assert set(AGENTS) - learning == {"int8", "uniform", "uniform+int8", "random", "tpe"}, "a new agent needs a class"
+    known = {"int8", "uniform", "uniform+int8", "uniform-bits", "random", "tpe"}
+    assert set(AGENTS) - learning == known, "a new agent needs a class above"
 
 
 def test_an_unknown_agent_is_refused_with_the_nearest() -> None:
@@ -78,10 +112,62 @@ def test_int8_everywhere_is_proposed_whatever_the_budget() -> None:
     assert policy["layer3.0.conv1"].channels == 16
 
 
+def alike(policy: Policy, bits: int) -> Policy:
+    """A policy with all of its layers at the same bits."""
+    return Policy(
+        {
+            unit: replace(choice, weight_bits=bits, activation_bits=bits) if choice.weight_bits else choice
+            for unit, choice in policy.items()
+        }
+    )
+
+
+@pytest.mark.parametrize("percent", [10, 13, 18, 25])
+def test_uniform_bits_are_the_most_that_fit(percent: int) -> None:
+    problem = bits_problem(f"size<={percent}%")
+    policy = make_agent("uniform-bits", problem, 0).propose()
+    assert policy is not None
+    bits = policy["linear"].weight_bits
+    assert bits is not None
+    original = problem.space.decode(problem.space.full)
+    assert policy == alike(original, bits)
+    more = alike(original, next(width for width in (*BITS, 32) if width > bits))
+    assert not problem.projection.fits(problem.space.encode(more)[None])[0]
+
+
+def test_where_the_fewest_bits_do_not_fit_widths_shrink_too() -> None:
+    problem = bits_problem("size<=7%")
+    policy = problem.uniform_bits()
+    assert policy is not None
+    assert policy["layer3.0.conv1"].channels != 16
+    assert problem.projection.fits(problem.space.encode(policy)[None])[0]
+
+
+def test_uniform_bits_that_a_layer_lacks_are_the_most_below() -> None:
+    base = bits_problem()
+    options = {"conv1": ((8, 8), (32, 32)), "linear": ((2, 2), (3, 3), (3, 4), (6, 8), (32, 32))}
+    axes = [
+        replace(axis, options=options[axis.unit]) if axis.field == "bits" and axis.unit in options else axis
+        for axis in base.space.axes
+    ]
+    space = replace(base.space, axes=tuple(axes))
+    costs = CostModel(base.projection.model.graph, space)
+    budget = Budget.parse("size<=21%")
+    policy = Problem(space, Projection(costs, [budget])).uniform_bits()
+    assert policy is not None
+    assert policy["layer1.0.conv1"].weight_bits == policy["layer1.0.conv1"].activation_bits == 6
+    assert (policy["linear"].weight_bits, policy["linear"].activation_bits) == (3, 4)
+    assert (policy["conv1"].weight_bits, policy["conv1"].activation_bits) == (8, 8)
+
+
 def test_a_space_without_bits_has_no_int8_controls() -> None:
     problem = toy_problem("macs<=40%", bits=False)
-    for name in ("int8", "uniform+int8"):
+    for name in ("int8", "uniform+int8", "uniform-bits"):
         assert make_agent(name, problem, 0).propose() is None
+
+
+def test_a_space_of_int8_only_has_no_uniform_bits_beside_uniform_int8() -> None:
+    assert make_agent("uniform-bits", toy_problem("macs<=40%"), 0).propose() is None
 
 
 def test_tpe_learns_where_scores_are_high() -> None:

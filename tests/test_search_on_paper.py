@@ -44,6 +44,7 @@ def test_budgets_hold_by_the_model(found: tuple[SearchResult, Path]) -> None:
     assert best.measured.us == best.predicted.latency
     assert best.measured.us <= 0.95 * original.measured.us
     assert best.predicted.get("energy") <= 0.9 * original.predicted.get("energy")
+    assert found[0].row("uniform-bits").keeps_budget  # all layers at 4 bits
     assert not found[0].row("int8").keeps_budget  # which is the original as it runs there
 
 

@@ -77,7 +77,8 @@ def test_a_slower_layer_makes_the_network_narrower(model: CostModel, kernel: tup
         assert (kernel, factor) == ((1, 1), 2)
 
 
-@pytest.mark.parametrize("agent", sorted(set(AGENTS) - {"int8", "uniform+int8"}))  # this space has no bits
+# this space has no bits
+@pytest.mark.parametrize("agent", sorted(set(AGENTS) - {"int8", "uniform+int8", "uniform-bits"}))
 def test_what_an_agent_proposes_depends_on_the_table(model: CostModel, agent: str) -> None:
     def proposals(model: CostModel) -> list[Policy | None]:
         made = make_agent(agent, problem(model, "latency<=50%"), seed=0)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from automc.costs import Projection
 from automc.search_spaces import Policy, SearchSpace
-from automc.search_spaces.policy import INT8_BITS
+from automc.search_spaces.policy import FLOAT_BITS, INT8_BITS
 
 ATTEMPTS = 20
 """How often an agent tries for a policy that it has not learned yet."""
@@ -65,6 +65,26 @@ class Problem:
     def int8(self) -> Policy | None:
         """Returns the network as it is with all layers that can run in int8 in it, whether or not that is enough."""
         return self.space.decode(self._few_bits()) if self.space.is_bits.any() else None
+
+    def uniform_bits(self) -> Policy | None:
+        """Returns the network with the same bits for weights and activations of all layers, the most that fit.
+
+        It is what HAQ (Wang et al., CVPR 2019) compares itself with. A layer that lacks these bits has the most below
+        them that it can have, or its fewest. Where no bits are few enough, the fewest are projected onto the budgets.
+        None where the space has no bits to choose from but int8 and float: `uniform_int8` is the same there.
+        """
+        axes = [axis.options if axis.field == "bits" else () for axis in self.space.axes]
+        pairs = {pair for options in axes for pair in options}
+        if pairs <= {INT8_BITS, (FLOAT_BITS, FLOAT_BITS)}:
+            return None
+        numbers = sorted({bits for pair in pairs for bits in pair}, reverse=True)
+        alike = np.repeat(self.space.full[None], len(numbers), axis=0)
+        for row, bits in zip(alike, numbers, strict=True):
+            for axis in np.flatnonzero(self.space.is_bits):
+                options = axes[axis]
+                row[axis] = max((number for number, pair in enumerate(options) if max(pair) <= bits), default=0)
+        fits = self.projection.fits(alike)
+        return self.policy(alike[fits.argmax() if fits.any() else -1])
 
     def _few_bits(self) -> np.ndarray:
         axes = [axis.options if axis.field == "bits" else () for axis in self.space.axes]

@@ -19,6 +19,10 @@ AGENTS = {
         "automc.agents.uniform:UniformInt8",
         "control: int8, then all widths shrunk alike; one evaluation",
     ),
+    "uniform-bits": (
+        "automc.agents.uniform:UniformBits",
+        "control: all layers at the same bits, the most that fit; one evaluation",
+    ),
     "random": ("automc.agents.random:Random", "control: independent random policies on the budget"),
     "amc": (
         "automc.agents.rl.off_policy:AMC",
@@ -35,7 +39,7 @@ AGENTS = {
     "tpe": ("automc.agents.tpe:TPE", "Optuna's tree-structured Parzen estimator, uniform proposed first"),
 }
 
-CONTROLS = ("int8", "uniform", "uniform+int8", "random")
+CONTROLS = ("int8", "uniform", "uniform+int8", "uniform-bits", "random")
 """Run beside every search, whatever was asked for."""
 
 

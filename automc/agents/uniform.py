@@ -27,6 +27,15 @@ class UniformInt8(Agent):
         return self.problem.uniform_int8() if number == 0 else None
 
 
+class UniformBits(Agent):
+    """Proposes one policy: all layers at the same bits, the most that keep the budgets, as HAQ's baseline."""
+
+    proposals: ClassVar[int | None] = 1
+
+    def _propose(self, number: int, attempt: int) -> Policy | None:
+        return self.problem.uniform_bits() if number == 0 else None
+
+
 class Int8(Agent):
     """Proposes one policy: every layer in int8 that can, and nothing else."""
 

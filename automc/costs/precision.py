@@ -13,6 +13,7 @@ from automc.search_spaces import SearchSpace
 from automc.search_spaces.policy import FLOAT_BITS, INT8_BITS
 
 _FLOAT = (FLOAT_BITS, FLOAT_BITS)
+_KINDS = {_FLOAT: 0, INT8_BITS: 1}
 
 
 class Precisions:
@@ -58,14 +59,20 @@ class Precisions:
         lowers = any(is_int8.any() for _, is_int8 in self._int8.values())
         self.moving = (space.is_bits & lowers) | (space.is_depth & (lowers or self._quantizers.joins))
         self._moving = np.flatnonzero(self.moving)
+        # (M, most options) what the placement is to know of an option: kept or not; float, int8 or simulated
+        self._kinds = np.repeat(np.arange(int(space.sizes.max()))[None], len(self._moving), axis=0)
+        for row, column in zip(self._kinds, self._moving, strict=True):
+            if space.is_bits[column]:
+                kinds = [_KINDS.get(option, len(_KINDS)) for option in space.axes[column].options]
+                row[: len(kinds)] = kinds
         self._last: tuple[bytes, Placement] | None = None
 
     def of(self, indices: np.ndarray) -> Placement:
         """Returns the placement under policies given as option numbers (B, A)."""
-        choices = indices[:, self._moving]
+        choices = self._kinds[np.arange(len(self._moving)), indices[:, self._moving]]
         if not len(indices) or not (choices == choices[:1]).all():
             return self._place(indices)
-        # policies that only differ in widths have one, and as a rule that of those before
+        # policies that differ in widths or simulated bits only have one, and as a rule that of those before
         key, last = choices[:1].tobytes(), self._last
         if last is None or last[0] != key:
             self._last = last = key, self._place(indices[:1])

@@ -7,9 +7,10 @@ import numpy as np
 from automc.costs.budget import Budget
 from automc.costs.model import CostModel
 from automc.costs.reach import cheapest, check_reachable
+from automc.costs.steps import Steps
 from automc.errors import BudgetError
 
-_STEPS = 64
+_FACTORS = np.linspace(1, 0, 65)
 
 
 class Projection:
@@ -18,8 +19,9 @@ class Projection:
     A policy that keeps the budgets stays as it is. Any other first gets the fewest bits that the space offers, where
     that brings it nearer: they cost the least accuracy. If that is not enough, all widths are scaled down by the
     largest factor that fits. Only where the smallest widths do not fit is a block dropped, the most expensive one
-    first. Then widths, and after them bits, are raised again one step at a time, towards what was asked, while they
-    fit. Every candidate is priced, so the result keeps the budgets whatever the shape of the latency table.
+    first. Then widths are raised again one step at a time, towards what was asked, while they fit. Bits follow: of all
+    layers alike, from the fewest towards what was asked, as far as that fits, and then one step at a time too. Every
+    candidate is priced, so the result keeps the budgets whatever the shape of the latency table.
 
     Args:
         model: prices policies.
@@ -37,11 +39,7 @@ class Projection:
         for budget in budgets:
             limit = budget.limit(float(full[budget.metric][0]))
             self.limits[budget.metric] = min(limit, self.limits.get(budget.metric, np.inf))
-        # (A, most options) the options themselves, so that widths are scaled as channels; infinite where there is none
-        axes = model.space.axes
-        self._values = np.full((len(axes), max(len(axis.options) for axis in axes)), np.inf)
-        for row, axis in zip(self._values, axes, strict=True):
-            row[: len(axis.options)] = [sum(o) if axis.field == "bits" else o for o in axis.options]
+        self._steps = Steps(model.space)
         self._fallbacks = [cheapest(model, metric) for metric in self.limits]
         if self.limits and not self.fits(np.stack(self._fallbacks)).any():
             texts = " and ".join(budget.text for budget in budgets)
@@ -73,7 +71,7 @@ class Projection:
             without = np.repeat(start[None], len(kept), axis=0)
             without[np.arange(len(kept)), kept] = 0
             start = space.canonical(without[self._excess(without).argmin()])
-        return self._fill(start, wanted, space.is_bits)
+        return self._fill(self._raise_bits(start, wanted), wanted, space.is_bits)
 
     def _with_few_bits(self, index: np.ndarray) -> np.ndarray:
         """Returns the policy with the fewest bits everywhere, where it is over budget and that brings it nearer."""
@@ -85,27 +83,42 @@ class Projection:
 
     def _scale(self, index: np.ndarray) -> np.ndarray | None:
         """Scales all widths by the largest factor that fits; None where even the smallest widths do not."""
-        wanted = self._values[np.arange(len(index)), index]
-        targets = wanted * np.linspace(1, 0, _STEPS + 1)[:, None]
-        # the largest option that is not above the target, or the smallest option
-        scaled = np.maximum((self._values <= targets[:, :, None] + 1e-9).sum(axis=2) - 1, 0)
-        candidates = np.where(self.model.space.is_width, scaled, index)
+        candidates = self._steps.scaled(index, _FACTORS, self.model.space.is_width)
         fits = np.flatnonzero(self.fits(candidates))
         return candidates[fits[0]] if len(fits) else None
 
+    def _raise_bits(self, index: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        """Raises the bits of all layers alike towards what was asked, by the largest factor that fits."""
+        which = self.model.space.is_bits & ~self._gone(index)
+        if (index == wanted)[which].all():
+            return index
+        candidates = np.where(which, self._steps.scaled(wanted, _FACTORS, which, fewest=True), index)
+        fits = np.flatnonzero(self.fits(candidates))
+        return candidates[fits[0]] if len(fits) else index
+
     def _fill(self, index: np.ndarray, wanted: np.ndarray, which: np.ndarray) -> np.ndarray:
         """Raises axes step by step towards what was asked, while that fits, always the one that then is lowest."""
-        owners = np.array(self.model.space.owners)
-        gone = (owners >= 0) & (index[owners] == 0)
-        while len(below := np.flatnonzero(which & ~gone & (index < wanted))):
-            candidates = np.repeat(index[None], len(below), axis=0)
-            candidates[np.arange(len(below)), below] += 1
+        index, which = index.copy(), which & ~self._gone(index)
+        moved, following = np.flatnonzero(which), np.zeros((len(index), 2), dtype=np.int64)
+        while len(below := np.flatnonzero(which & (index < wanted))):
+            for axis in np.intersect1d(moved, below, assume_unique=True):
+                following[axis] = self._steps.following(axis, index[axis], wanted[axis])
+            axes, options = np.repeat(below, 2), following[below].ravel()
+            different = np.append(True, (axes[1:] != axes[:-1]) | (options[1:] != options[:-1]))
+            axes, options = axes[different], options[different]
+            candidates = np.repeat(index[None], len(axes), axis=0)
+            candidates[np.arange(len(axes)), axes] = options
             fits = self.fits(candidates)
             if not fits.any():
                 break
-            share = self._values[below, index[below] + 1] / self._values[below, wanted[below]]
-            index = candidates[np.where(fits, share, np.inf).argmin()]
+            best = np.where(fits, self._steps.share(axes, options, wanted[axes]), np.inf).argmin()
+            moved, index = axes[[best]], candidates[best]
         return index
+
+    def _gone(self, index: np.ndarray) -> np.ndarray:
+        """Returns (A,) whether axes lie in a dropped block."""
+        owners = np.array(self.model.space.owners)
+        return (owners >= 0) & (index[owners] == 0)
 
     def _excess(self, indices: np.ndarray) -> np.ndarray:
         """Returns (B,) the largest ratio of price to limit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ class PlantedProblem:
     def __init__(self, layers: int, options: int, seed: int = 0) -> None:
         torch.manual_seed(0)
         widths = [3, *[2 * options] * layers]
-        convolutions = [nn.Conv2d(*pair, 3, padding=1) for pair in zip(widths, widths[1:], strict=False)]
+        convolutions = [nn.Conv2d(*pair, 3, padding=1) for pair in pairwise(widths)]
         body = [module for convolution in convolutions for module in (convolution, nn.ReLU())]
         model = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], 10)).eval()
         graph = build_graph(model, torch.randn(1, 3, 8, 8))

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
+from pydantic import BaseModel
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
 
@@ -36,11 +37,11 @@ class RLAgent(Agent):
         ConfigError: the space has nothing that the environment decides about.
     """
 
-    Settings: ClassVar[type[RLSettings]]
+    Settings: ClassVar[type[BaseModel]] = RLSettings
+    settings: Any
 
-    def __init__(self, problem: Problem, seed: int, settings: RLSettings | None = None) -> None:
-        super().__init__(problem, seed)
-        self.settings: Any = settings or self.Settings()
+    def __init__(self, problem: Problem, seed: int, settings: BaseModel | None = None) -> None:
+        super().__init__(problem, seed, settings)
         self.env = ENVS[self.settings.env](problem.projection)
         self._reward = Reward(
             self.settings.reward,

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from pydantic import BaseModel
 from scipy.special import ndtr, ndtri
 from stable_baselines3 import DDPG, SAC, TD3
 from stable_baselines3.common.buffers import ReplayBuffer
@@ -18,7 +19,7 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.utils import update_learning_rate
 
 from automc.agents.rl._base import RLAgent
-from automc.agents.rl.settings import AMCSettings, HAQSettings, OffPolicySettings, RLSettings
+from automc.agents.rl.settings import AMCSettings, HAQSettings, OffPolicySettings
 from automc.envs import Episode
 
 _FOLLOW = 0.5  # how fast AMC's and HAQ's moving average of rewards follows
@@ -51,7 +52,7 @@ class _Replay(ReplayBuffer):
 class OffPolicyAgent(RLAgent):
     """Learns from all recent episodes, some updates after each."""
 
-    Settings: ClassVar[type[RLSettings]] = OffPolicySettings
+    Settings: ClassVar[type[BaseModel]] = OffPolicySettings
     algorithm: ClassVar[type[OffPolicyAlgorithm]]
     options: ClassVar[dict[str, Any]] = {}
 

@@ -6,18 +6,19 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from pydantic import BaseModel
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
 
 from automc.agents.rl._base import RLAgent
-from automc.agents.rl.settings import PPOSettings, RLSettings
+from automc.agents.rl.settings import PPOSettings
 from automc.envs import Episode
 
 
 class PPOAgent(RLAgent):
     """Learns from the latest episodes, all proposed by the same networks, and forgets them."""
 
-    Settings: ClassVar[type[RLSettings]] = PPOSettings
+    Settings: ClassVar[type[BaseModel]] = PPOSettings
 
     def _make(self) -> PPO:
         chosen = self.settings

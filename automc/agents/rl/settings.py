@@ -31,7 +31,7 @@ class RLSettings(BaseModel):
     reward: str = "-error"
     reward_args: dict[str, Any] = Field(default_factory=dict)
     layers: tuple[int, ...] = (64, 64)
-    warmup: int = Field(default=100, ge=0)
+    warmup: int = Field(default=0, ge=0)
     explore: Literal["samples", "actions"] = "samples"
 
     @field_validator("env")
@@ -70,11 +70,12 @@ class OffPolicySettings(RLSettings):
         gamma: discount, where values are bootstrapped.
     """
 
+    warmup: int = Field(default=50, ge=0)
     actor_rate: float = Field(default=1e-3, gt=0)
     critic_rate: float = Field(default=1e-3, gt=0)
     tau: float = Field(default=0.01, gt=0, le=1)
     batch: int = Field(default=64, ge=1)
-    memory: int = Field(default=100, ge=1)
+    memory: int = Field(default=50, ge=1)
     updates: int = Field(default=1, ge=0)
     noise: float = Field(default=0.3, ge=0)
     decay: float = Field(default=0.99, gt=0, le=1)
@@ -88,10 +89,12 @@ class AMCSettings(OffPolicySettings):
 
     env: str = "automc/PruneChannels-v0"
     layers: tuple[int, ...] = (300, 300)
+    warmup: int = Field(default=100, ge=0)
     explore: Literal["samples", "actions"] = "actions"
     actor_rate: float = Field(default=1e-4, gt=0)
     noise: float = Field(default=0.5, ge=0)
     decay: float = Field(default=0.95, gt=0, le=1)
+    memory: int = Field(default=100, ge=1)
     credit: Literal["return", "last", "every"] = "every"
     scaling: Literal["standard", "moving"] = "moving"
 
@@ -120,7 +123,6 @@ class PPOSettings(RLSettings):
         noise: standard deviation of actions in the beginning.
     """
 
-    warmup: int = Field(default=0, ge=0)
     rate: float = Field(default=1e-3, gt=0)
     episodes: int = Field(default=10, ge=1)
     epochs: int = Field(default=10, ge=0)
