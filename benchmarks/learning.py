@@ -4,8 +4,9 @@
 ResNet-56 with 2 to 8 bits on the BISMO cloud model, at the latency of 4 bits everywhere but in the first and the last
 layer, which stay at 8 and are scored in float.
 
-A run goes on where it was stopped, from the journal in OUT. Searches look at 1,000 search images and 256 images for recovery, without fine-tuning; each agent's best policy is then
-built with 512 images and reads the test set once. With ``plain20`` it is fine-tuned after that. What was found is in ``OUT/found.json``.
+A run goes on where it was stopped, from the journal in OUT. Searches look at 1,000 search images and 256 images for
+recovery, without fine-tuning; each agent's best policy is then built with 512 images and reads the test set once. With
+``plain20`` it is fine-tuned after that. What was found is in ``OUT/found.json``.
 """
 
 import json

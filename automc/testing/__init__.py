@@ -3,7 +3,7 @@
 from automc.testing.agents import AgentSuite
 from automc.testing.benches import BenchSuite
 from automc.testing.hardware import HardwareSuite
-from automc.testing.problems import toy_problem, toy_score
+from automc.testing.problems import PlantedProblem, toy_problem, toy_score
 from automc.testing.tasks import TaskSuite
 
-__all__ = ["AgentSuite", "BenchSuite", "HardwareSuite", "TaskSuite", "toy_problem", "toy_score"]
+__all__ = ["AgentSuite", "BenchSuite", "HardwareSuite", "PlantedProblem", "TaskSuite", "toy_problem", "toy_score"]

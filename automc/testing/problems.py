@@ -63,5 +63,9 @@ class PlantedProblem:
 
     def score(self, policy: Policy) -> float:
         """Returns the score of a policy, in (0, 1]."""
-        lacking = np.maximum(self._needed - self.problem.space.encode(policy), 0) / self._options
-        return float(np.exp(-2 * np.sum(lacking**2)))
+        return float(self.scores(self.problem.space.encode(policy)[None])[0])
+
+    def scores(self, indices: np.ndarray) -> np.ndarray:
+        """Returns the scores (B,) of policies given as option numbers (B, A)."""
+        lacking = np.maximum(self._needed - indices, 0) / self._options
+        return np.exp(-2 * np.sum(lacking**2, axis=1))
