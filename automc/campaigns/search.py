@@ -15,7 +15,7 @@ from automc.campaigns.journal import Journal
 from automc.campaigns.result import Evaluated, Learned, failures
 from automc.campaigns.setup import Setup
 from automc.costs import Projection
-from automc.errors import SearchError, lacking, one_line, users_code
+from automc.errors import ConfigError, SearchError, lacking, one_line, users_code
 from automc.evaluation import Evaluation, Evaluator
 from automc.search_spaces import Policy
 
@@ -59,11 +59,18 @@ class Search:
         """Runs the controls and then the agent, each with as many evaluations as were asked for.
 
         Raises:
+            ConfigError: the agent that was asked for cannot search this; nothing was evaluated yet.
             SearchError: all evaluations of the agent that was asked for failed, or it has nothing to propose.
         """
+        asked = self.config.agent
+        warmup = getattr(self._make(asked).settings, "warmup", 0)
+        if warmup >= self.config.evaluations:
+            raise ConfigError(
+                f"agent_args.warmup: {asked} begins to learn after {warmup} evaluations, and evaluations is "
+                f"{self.config.evaluations}; ask for more of these, or for a shorter warm-up"
+            )
         for name in self.agents:
             self._run(name)
-        asked = self.config.agent
         if not self.ranked(asked):
             self._journal.finish()  # there is nothing to go on with
             first = next((done for done in self.evaluations if done.agent == asked), None)
