@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from automc.agents import AGENTS, Agent, Problem, make_agent
@@ -217,3 +218,14 @@ def test_an_agent_that_was_told_other_scores_proposes_otherwise() -> None:
             assert policy is not None
             agent.learn(policy, sign * toy_score(policy) + number * 1e-9)
     assert one.propose() != other.propose()
+
+
+def test_random_bits_of_weights_and_activations_are_apart() -> None:
+    problem = bits_problem("size<=18%")
+    agent = make_agent("random", problem, 0)
+    policies = [policy for policy in (agent.propose() for _ in range(8)) if policy is not None]
+    pairs = {(choice.weight_bits, choice.activation_bits) for policy in policies for choice in policy.values()}
+    assert {(2, 8), (8, 2)} <= pairs
+    prices = problem.projection.model.prices(np.stack([problem.space.encode(policy) for policy in policies]))["size"]
+    assert (prices <= problem.projection.limits["size"]).all()
+    assert np.median(prices) > 0.95 * problem.projection.limits["size"]  # what had to shrink was raised again

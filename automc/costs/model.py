@@ -122,7 +122,7 @@ class CostModel:
 
     def _make_summands(self, metric: str) -> Summands:
         if metric in EXACT:
-            return Terms(self.graph, self.space, self.precisions, metric)
+            return Terms(self.graph, self.space, self.precisions, metric).merged()
         if self.table is None or metric not in self.metrics or metric == "memory":
             raise ValueError(_MISSING[metric])
         return PartPrices(self._parts, self.table, metric)
@@ -134,7 +134,8 @@ class CostModel:
         if metric == "memory":
             pairs = self._memory.at_peak(index, placement)
         else:
-            summands = self.summands(metric)
+            exact = metric in EXACT  # whose summands have names of their own before they are merged
+            summands = Terms(self.graph, self.space, self.precisions, metric) if exact else self.summands(metric)
             pairs = list(zip(summands.names, summands.of(index, placement)[0].tolist(), strict=True))
         parts: dict[str, float] = {}
         for name, value in pairs:

@@ -19,9 +19,16 @@ class Products:
         graph: the network.
         space: the space that the policies are from.
         terms: for each of the T products, the positions of its factors among the graph's dimensions.
+        coefficients: what each product is multiplied by; 1 by default.
     """
 
-    def __init__(self, graph: ModelGraph, space: SearchSpace, terms: Sequence[Columns]) -> None:
+    def __init__(
+        self,
+        graph: ModelGraph,
+        space: SearchSpace,
+        terms: Sequence[Columns],
+        coefficients: Sequence[float] | None = None,
+    ) -> None:
         rank = {group.name: row for row, group in enumerate(graph.prunable)}
         axes = [axis for axis, a in enumerate(space.axes) if a.field == "channels"]
         slopes = graph.slopes[[rank[space.axes[axis].unit] for axis in axes]]
@@ -34,6 +41,8 @@ class Products:
         assert isinstance(varies, np.ndarray)
         constant = [[column for column in term if not varies[column]] for term in terms]
         self._constant = np.array([graph.dims[columns].astype(float).prod() for columns in constant])
+        if coefficients is not None:
+            self._constant *= coefficients
         # dimensions that change alike are one, and so are products of the same dimensions
         kinds: dict[tuple[int, bytes], int] = {}
         kind = {
@@ -75,6 +84,22 @@ class Products:
         part._widths, part._fewer = self._widths[widths], self._fewer[widths]
         return part
 
+    def merged(self, groups: np.ndarray) -> tuple[Products, np.ndarray]:
+        """Returns the sums of products, by the group (T,) that each is in, and a product of each group as an example.
+
+        Products of one group have to be alike: `kinds` are, and so they only differ in what they are multiplied by.
+        """
+        part = copy(self)
+        _, examples = np.unique(groups, return_index=True)
+        part._product_of = self._product_of[examples]
+        part._constant = np.bincount(groups, weights=self._constant)
+        return part, examples
+
+    @property
+    def kinds(self) -> np.ndarray:
+        """(T,) numbers that are the same for products of the same dimensions."""
+        return self._product_of
+
     def of(self, indices: np.ndarray) -> np.ndarray:
         """Returns the products (B, T) under policies given as option numbers (B, A)."""
         removed = self._fewer[np.arange(len(self._widths)), indices[:, self._widths]]
@@ -82,4 +107,4 @@ class Products:
         products = np.ones((len(indices), len(self._factors)))
         for factors in self._factors.T:
             products *= dims[:, factors]
-        return products[:, self._product_of] * self._constant
+        return products.take(self._product_of, axis=1) * self._constant

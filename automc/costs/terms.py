@@ -41,14 +41,16 @@ class Terms(Summands):
         self._precisions = precisions
         column = EXACT.index(metric)
         terms = [term for term in (*_macs(graph), *_weights(graph, precisions)) if term.costs[column]]
-        self._products = Products(graph, space, [term.columns for term in terms])
-        self._coefficients = np.array([term.costs[column] for term in terms])
+        coefficients = [term.costs[column] for term in terms]
+        self._products = Products(graph, space, [term.columns for term in terms], coefficients)
         self._owners = np.array([owner_of(space, term.name) for term in terms], dtype=np.int64)
-        # those that depend on a layer's bits, which layer that is, and how
+        # those that depend on a layer's bits, these layers, and for each term which layer and how
         layers = {name: number for number, name in enumerate(precisions.lowered)}
         self._lowered = np.array([number for number, term in enumerate(terms) if term.layer], dtype=np.int64)
-        self._layers = np.array([layers[term.layer] for term in terms if term.layer], dtype=np.int64)
-        self._whens = np.array([_WHENS.index(term.when) for term in terms if term.layer], dtype=np.int64)
+        of = np.array([layers[term.layer] for term in terms if term.layer], dtype=np.int64)
+        self._layers, places = np.unique(of, return_inverse=True)
+        whens = np.array([_WHENS.index(term.when) for term in terms if term.layer], dtype=np.int64)
+        self._states = whens * len(self._layers) + places
         self._quantizers = metric == "size"
         self.names = [term.name.removesuffix(".weight") for term in terms] + ["quantizers"] * self._quantizers
         self.depends = self._find_axes(space)
@@ -56,30 +58,45 @@ class Terms(Summands):
 
     def of(self, indices: np.ndarray, placement: Placement | None) -> np.ndarray:
         """Returns (B, T) what each adds."""
-        amounts = self._products.of(indices) * self._coefficients
+        amounts = self._products.of(indices)
         if (self._owners >= 0).any():
             amounts *= np.where(self._owners >= 0, indices[:, self._owners], 1)
         if len(self._lowered):
             assert placement is not None
             bits = self._precisions.weight_bits(indices, placement, self._layers)
-            amounts[:, self._lowered] *= _TIMES[self._whens, bits]
+            states = np.concatenate(_TIMES[:, bits], axis=1)
+            amounts[:, self._lowered] *= states[:, self._states]
         if self._quantizers:
             assert placement is not None
             behind = _QUANTIZER_BYTES * self._precisions.quantizers(indices, placement)
             amounts = np.concatenate([amounts, behind[:, None]], axis=1)
         return amounts
 
+    def merged(self) -> Terms:
+        """Returns the same with terms that only differ in their names as one, named after the first."""
+        states = np.full(len(self._owners), -1)
+        states[self._lowered] = self._states
+        keys = np.stack([self._products.kinds, self._owners, states])
+        part = copy(self)
+        part._products, examples = self._products.merged(np.unique(keys, axis=1, return_inverse=True)[1].reshape(-1))
+        part._owners, part._lowered = self._owners[examples], np.flatnonzero(states[examples] >= 0)
+        part._states = states[examples][part._lowered]
+        rows = np.append(examples, [len(self._owners)] * self._quantizers).astype(np.int64)
+        part.names, part.depends = [self.names[row] for row in rows], self.depends[rows]
+        return part
+
     def only(self, which: np.ndarray) -> Terms:
         """Returns some of the terms (their numbers, ascending) by themselves."""
         part = copy(self)
-        count = len(self._coefficients)
+        count = len(self._owners)
         part._quantizers = self._quantizers and count in which
         terms = which[which < count]
-        part._products, part._coefficients = self._products.only(terms), self._coefficients[terms]
-        part._owners = self._owners[terms]
+        part._products, part._owners = self._products.only(terms), self._owners[terms]
         known = np.isin(self._lowered, terms)
         part._lowered = np.searchsorted(terms, self._lowered[known])
-        part._layers, part._whens = self._layers[known], self._whens[known]
+        whens, places = np.divmod(self._states[known], max(len(self._layers), 1))
+        kept, places = np.unique(places, return_inverse=True)
+        part._layers, part._states = self._layers[kept], whens * len(kept) + places
         part.names, part.depends = [self.names[number] for number in which], self.depends[which]
         return part
 
@@ -87,7 +104,8 @@ class Terms(Summands):
         depends = self._products.depends
         owned = np.flatnonzero(self._owners >= 0)
         depends[owned, self._owners[owned]] = True
-        depends[self._lowered] |= self._precisions.axes_of(self._layers)
+        if len(self._lowered):
+            depends[self._lowered] |= self._precisions.axes_of(self._layers)[self._states % len(self._layers)]
         return np.vstack([depends, space.is_bits | self._precisions.moving]) if self._quantizers else depends
 
 
