@@ -6,7 +6,8 @@ layer, which stay at 8 and are scored in float.
 
 A run goes on where it was stopped, from the journal in OUT. Searches look at 1,000 search images and 256 images for
 recovery, without fine-tuning; each agent's best policy is then built with 512 images and reads the test set once. With
-``plain20`` it is fine-tuned after that. What was found is in ``OUT/found.json``.
+``plain20`` it is fine-tuned after that. ``bits`` rounds weights to the nearest level in the search, as HAQ does, from 64
+images; the best are built with second-order rounding too. What was found is in ``OUT/found.json``.
 """
 
 import json
@@ -21,6 +22,7 @@ from automc.campaigns import SearchConfig
 from automc.campaigns.journal import Journal
 from automc.campaigns.search import Search
 from automc.campaigns.setup import Setup, read_subject
+from automc.compression import Methods
 from automc.costs import Budget, CostModel, Projection
 from automc.evaluation import Evaluator, Fidelity
 from automc.latency_tables import Accelerator, open_target
@@ -36,6 +38,8 @@ JOBS = {
 }
 EVALUATIONS, EPOCHS = 400, 8
 CHEAP = Fidelity(search_images=1000, calibration_images=256)
+CHEAPER = Fidelity(search_images=1000, calibration_images=64)  # ranges of activations need no more
+NEAREST = Methods(rounding="nearest")
 
 
 def prepared(job: str, config: SearchConfig) -> Setup:
@@ -56,7 +60,8 @@ def found(search: Search, job: str, name: str, out: Path) -> dict[str, object]:
     """Returns how an agent's best policy fares, and how its scores went."""
     best = search.ranked(name)[0]
     subject, policy = search.setup.subject, Policy.from_dict(best.policy)
-    task, evaluator = subject.task, Evaluator(subject.task, subject.model, subject.graph)
+    task = subject.task
+    evaluator = Evaluator(task, subject.model, subject.graph, methods=search.config.methods)
     compressor = evaluator.compressor
     full = search.setup.costs.cost(search.setup.space.decode(search.setup.space.full))
     scores = [done.score for done in search.evaluations if done.agent == name and done.score is not None]
@@ -70,6 +75,9 @@ def found(search: Search, job: str, name: str, out: Path) -> dict[str, object]:
         "best so far at 100, 200, 300, 400": [max(scores[:n]) for n in (100, 200, 300, 400)],
         "mean of every 50": [round(float(np.mean(scores[n : n + 50])), 4) for n in range(0, len(scores), 50)],
     }
+    if job == "bits":
+        better = Evaluator(task, subject.model, subject.graph).compressor
+        answer["test, second-order rounding"] = score(better.build(policy).model, task, "test")
     if job == "plain20":
         pruned = compressor.prune(policy)
         checkpoint = out / name / "training.pt"
@@ -93,7 +101,8 @@ if __name__ == "__main__":
         budget="macs<=50%",
         space=bits if job == "bits" else SpaceConfig(depth=False, channel_multiple=1),
         evaluations=EVALUATIONS,
-        fidelity=CHEAP,
+        fidelity=CHEAPER if job == "bits" else CHEAP,
+        methods=NEAREST if job == "bits" else Methods(),
         seed=seed,
     )
     files.ensure_writable(out)

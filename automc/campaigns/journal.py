@@ -35,7 +35,7 @@ class Journal:
         folder: where the search writes.
         about: what the search is: its configuration and what else decides about its scores, as plain data.
         resume: whether to go on with a journal that is there. Without it, the journal of a search that has ended is
-            begun anew, and one that has not is refused.
+            begun anew, and one that has not is refused, unless nothing was evaluated yet.
         higher_is_better: the direction of the studies, for Optuna's own tools.
 
     Attributes:
@@ -69,10 +69,10 @@ class Journal:
         if self._path.exists():
             campaign = self._study(_ABOUT)
             there = campaign.user_attrs.get(_ABOUT)
-            if not resume and campaign.user_attrs.get(_DONE):
+            count = sum(len(self.evaluations(name)) for name in self._agents())
+            if not resume and (campaign.user_attrs.get(_DONE) or not count):
                 self._delete()
             elif there is not None and not resume:
-                count = sum(len(self.evaluations(name)) for name in self._agents())
                 raise ConfigError(
                     f"{self._path}: a search that has not ended, with {count} finished evaluations; go on with it: "
                     "--resume; or choose another folder: --out; or delete that file"
