@@ -6,8 +6,8 @@ layer, which stay at 8 and are scored in float.
 
 A run goes on where it was stopped, from the journal in OUT. Searches look at 1,000 search images and 256 images for
 recovery, without fine-tuning; each agent's best policy is then built with 512 images and reads the test set once. With
-``plain20`` it is fine-tuned after that. ``bits`` rounds weights to the nearest level in the search, as HAQ does, from 64
-images; the best are built with second-order rounding too. What was found is in ``OUT/found.json``.
+``plain20`` it is fine-tuned after that. ``bits`` rounds weights to the nearest level in the search, as HAQ does, from
+64 images; the best are built with second-order rounding too. What was found is in ``OUT/found.json``.
 """
 
 import json

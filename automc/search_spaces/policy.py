@@ -82,6 +82,9 @@ class Policy(Mapping[str, Choice]):
     def __hash__(self) -> int:
         return self._hash
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Policy, (self._choices,)  # hashes of strings differ between processes
+
     def __repr__(self) -> str:
         return f"Policy({self.to_dict()})"
 

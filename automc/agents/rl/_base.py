@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
+from gymnasium.spaces import Box
 from pydantic import BaseModel
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
@@ -15,6 +16,7 @@ from automc.agents.rl.seeded import seeded
 from automc.agents.rl.settings import RLSettings
 from automc.agents.rl.state import learner_state, restore_learner
 from automc.envs import ENVS, Episode, Reward
+from automc.errors import ConfigError
 from automc.search_spaces import Policy
 
 _WIDER = 0.02
@@ -34,7 +36,8 @@ class RLAgent(Agent):
         settings: of the agent; its own defaults if None.
 
     Raises:
-        ConfigError: the space has nothing that the environment decides about.
+        ConfigError: the space has nothing that the environment decides about, its actions are not one number in
+            [0, 1], or the reward is not defined for this problem.
     """
 
     Settings: ClassVar[type[BaseModel]] = RLSettings
@@ -43,6 +46,11 @@ class RLAgent(Agent):
     def __init__(self, problem: Problem, seed: int, settings: BaseModel | None = None) -> None:
         super().__init__(problem, seed, settings)
         self.env = ENVS[self.settings.env](problem.projection)
+        if self.env.action_space != Box(0.0, 1.0, (1,), np.float32):
+            raise ConfigError(
+                f"agent_args.env: {self.settings.env} asks for {self.env.action_space}, this agent gives one number in "
+                f"[0, 1]; choose another environment: {', '.join(ENVS)}"
+            )
         self._reward = Reward(
             self.settings.reward,
             problem.projection,
