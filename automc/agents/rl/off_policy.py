@@ -23,7 +23,7 @@ from automc.agents.rl.settings import AMCSettings, HAQSettings, OffPolicySetting
 from automc.envs import Episode
 
 _FOLLOW = 0.5  # how fast AMC's and HAQ's moving average of rewards follows
-_FIGURES = {"critic_loss": "train/critic_loss", "actor_loss": "train/actor_loss"}
+_LOSSES = {"critic_loss": "train/critic_loss", "actor_loss": "train/actor_loss"}
 
 
 class _Replay(ReplayBuffer):
@@ -55,6 +55,7 @@ class OffPolicyAgent(RLAgent):
     Settings: ClassVar[type[BaseModel]] = OffPolicySettings
     algorithm: ClassVar[type[OffPolicyAlgorithm]]
     options: ClassVar[dict[str, Any]] = {}
+    watched: ClassVar[dict[str, str]] = _LOSSES
 
     def _make(self) -> OffPolicyAlgorithm:
         chosen = self.settings
@@ -74,6 +75,10 @@ class OffPolicyAgent(RLAgent):
         )
         learner.rates = (chosen.actor_rate, chosen.critic_rate)  # type: ignore[attr-defined]
         return learner
+
+    def _exploring(self, number: int) -> dict[str, float]:
+        """Returns how widely proposal ``number`` explores."""
+        return {"noise": self._noise(number)}
 
     def _noise(self, number: int) -> float:
         return float(self.settings.noise * self.settings.decay ** (number - self.settings.warmup))
@@ -103,11 +108,11 @@ class OffPolicyAgent(RLAgent):
         scored = len(self.lessons) + 1
         if scored <= self.settings.warmup:
             return {}
-        figures = {"noise": self._noise(scored)}
+        figures = self._exploring(scored)
         if updates := self.settings.updates * self._steps:
             self.learner.train(gradient_steps=updates, batch_size=self.settings.batch)  # type: ignore[attr-defined]
             logged = self.learner.logger.name_to_value
-            figures |= {name: float(logged[key]) for name, key in _FIGURES.items() if key in logged}
+            figures |= {name: float(logged[key]) for name, key in self.watched.items() if key in logged}
         return figures
 
     def state(self) -> dict[str, np.ndarray]:
@@ -160,6 +165,7 @@ class SACAgent(OffPolicyAgent):
 
     algorithm = SAC
     options: ClassVar[dict[str, Any]] = {"ent_coef": "auto_0.1"}  # rewards here are about one in size
+    watched: ClassVar[dict[str, str]] = _LOSSES | {"entropy_weight": "train/ent_coef"}
 
     def _act(self, observation: np.ndarray, generator: np.random.Generator, number: int, wider: float) -> float:
         with torch.no_grad():
@@ -168,5 +174,5 @@ class SACAgent(OffPolicyAgent):
         noise = float(log_std.exp()) + wider
         return (float(np.tanh(float(mean) + noise * generator.standard_normal())) + 1) / 2
 
-    def _noise(self, number: int) -> float:
-        return 0.0
+    def _exploring(self, number: int) -> dict[str, float]:
+        return {}
