@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 
-from automc.agents import AGENTS, Problem, make_agent
+from automc.agents import Problem, make_agent
 from automc.costs import Budget, CostModel, Projection
 from automc.devices import LocalBench
 from automc.evaluation import Evaluator
@@ -18,6 +18,7 @@ from automc.search_spaces import build_space, load_preset
 from automc.tasks import example, load_task
 from automc.tasks.loops import score
 
+AGENTS = ("int8", "uniform", "uniform+int8", "random", "tpe")  # those that learn need more: learning.py
 EVALUATIONS, SEEDS, BUDGETS = 60, range(5), ("latency<=40%", "latency<=15%")
 
 if __name__ == "__main__":
