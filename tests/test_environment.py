@@ -1,67 +1,41 @@
-"""Gymnasium and Stable-Baselines3 accept the environments, and their episodes keep the budget."""
+"""Every environment that ships keeps the contract, and is registered with Gymnasium."""
+
+from collections.abc import Callable
 
 import gymnasium
 import numpy as np
-import pytest
-from gymnasium.utils.env_checker import check_env
-from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
+from automc.costs import Projection
 from automc.envs import ENVS, CompressEnv, PolicyEnv
 from automc.search_spaces import Policy
-from automc.testing import toy_problem, toy_score
+from automc.testing import EnvSuite, toy_problem
 
 
-@pytest.fixture(params=ENVS)
-def env(request: pytest.FixtureRequest) -> PolicyEnv:
-    made = gymnasium.make(request.param, projection=toy_problem("macs<=40%").projection, reward=toy_score)
-    assert isinstance(made.unwrapped, PolicyEnv)
-    return made.unwrapped
+class Registered(EnvSuite):
+    """The suite, on what Gymnasium makes of a name."""
+
+    name: str
+
+    def make(self, projection: Projection, reward: Callable[[Policy], float]) -> PolicyEnv:
+        made = gymnasium.make(self.name, projection=projection, reward=reward).unwrapped
+        assert isinstance(made, PolicyEnv)
+        return made
 
 
-def run(env: PolicyEnv) -> tuple[list[float], Policy]:
-    """Takes random actions to an episode's end; returns rewards and the policy."""
-    env.reset()
-    rewards: list[float] = []
-    while True:
-        _, reward, done, _, info = env.step(env.action_space.sample())
-        rewards.append(reward)
-        if done:
-            return rewards, info["policy"]
+class TestPruneChannels(Registered):
+    name = "automc/PruneChannels-v0"
 
 
-def test_both_checkers_accept_it(env: PolicyEnv) -> None:
-    check_env(env, skip_render_check=True)
-    check_env_sb3(env)
+class TestAssignBits(Registered):
+    name = "automc/AssignBits-v0"
 
 
-def test_an_episode_ends_with_a_policy_on_the_budget(env: PolicyEnv) -> None:
-    env.action_space.seed(0)
-    for _ in range(10):
-        rewards, policy = run(env)
-        assert not any(rewards[:-1])
-        assert rewards[-1] == toy_score(policy)
-        assert env.projection.fits(env.space.encode(policy)[None])[0]
+class TestCompress(Registered):
+    name = "automc/Compress-v0"
 
 
-def test_replaying_a_policy_is_taking_its_actions(env: PolicyEnv) -> None:
-    env.action_space.seed(1)
-    for _ in range(10):
-        _, policy = run(env)
-        episode = env.replay(policy)
-        observation, _ = env.reset()
-        for step, (action, expected) in enumerate(zip(episode.actions, episode.observations[1:], strict=True)):
-            np.testing.assert_array_equal(observation, episode.observations[step])
-            observation, _, done, _, info = env.step(action)
-            np.testing.assert_array_equal(observation, expected)
-            assert done == (step == len(episode.actions) - 1)
-        assert info["policy"] == policy
-
-
-@pytest.mark.parametrize("action", [np.nan, np.inf])
-def test_an_action_that_is_no_number_is_refused(env: PolicyEnv, action: float) -> None:
-    env.reset()
-    with pytest.raises(ValueError, match="must be a number"):
-        env.step(np.array([action], dtype=np.float32))
+def test_every_environment_has_its_suite() -> None:
+    assert {suite.name for suite in Registered.__subclasses__()} == set(ENVS), "a new environment needs a class above"
 
 
 def test_actions_pick_options_evenly() -> None:
