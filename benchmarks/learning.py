@@ -65,13 +65,15 @@ def found(search: Search, job: str, name: str, out: Path) -> dict[str, object]:
     compressor = evaluator.compressor
     full = search.setup.costs.cost(search.setup.space.decode(search.setup.space.full))
     scores = [done.score for done in search.evaluations if done.agent == name and done.score is not None]
+    model = compressor.build(policy).model
     answer = {
         "evaluations": len(scores),
         "share of MACs": round(best.predicted.macs / full.macs, 5),
         "latency, us": best.predicted.latency,
         "search": best.score,
         "found at evaluation": best.number,
-        "test": score(compressor.build(policy).model, task, "test"),
+        "search, all images": evaluator.score(model),
+        "test": score(model, task, "test"),
         "best so far at 100, 200, 300, 400": [max(scores[:n]) for n in (100, 200, 300, 400)],
         "mean of every 50": [round(float(np.mean(scores[n : n + 50])), 4) for n in range(0, len(scores), 50)],
     }
@@ -79,7 +81,7 @@ def found(search: Search, job: str, name: str, out: Path) -> dict[str, object]:
         better = Evaluator(task, subject.model, subject.graph).compressor
         answer["test, second-order rounding"] = score(better.build(policy).model, task, "test")
     if job == "plain20":
-        pruned = compressor.prune(policy)
+        pruned = compressor.prune(policy)  # in float, as `model` is, which is another copy
         checkpoint = out / name / "training.pt"
         settings = Training(epochs=EPOCHS, rate=0.02)
         bfloat16 = evaluator.precision == "bfloat16"
