@@ -36,7 +36,7 @@ JOBS = {
     "plain20": ("plain20", ("uniform", "random", "amc", "ddpg")),
     "bits": ("resnet56", ("uniform-bits", "random", "haq", "ddpg")),
 }
-EVALUATIONS, EPOCHS = 400, 8
+EVALUATIONS, EPOCHS = 400, 4
 CHEAP = Fidelity(search_images=1000, calibration_images=256)
 CHEAPER = Fidelity(search_images=1000, calibration_images=64)  # ranges of activations need no more
 NEAREST = Methods(rounding="nearest")
@@ -85,7 +85,16 @@ def found(search: Search, job: str, name: str, out: Path) -> dict[str, object]:
         checkpoint = out / name / "training.pt"
         settings = Training(epochs=EPOCHS, rate=0.02)
         bfloat16 = evaluator.precision == "bfloat16"
-        train(pruned.model, task, settings, seed=0, teacher=subject.model, checkpoint=checkpoint, bfloat16=bfloat16)
+        train(
+            pruned.model,
+            task,
+            settings,
+            seed=0,
+            description=f"Fine-tuning {name}",
+            teacher=subject.model,
+            checkpoint=checkpoint,
+            bfloat16=bfloat16,
+        )
         answer[f"test after {EPOCHS} epochs"] = score(pruned.model, task, "test")
     return answer
 
