@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from statistics import mean
 
 import numpy as np
 import pytest
@@ -26,26 +25,31 @@ def best(planted: PlantedProblem, agent: Agent, episodes: int) -> float:
     return max(scores)
 
 
-@pytest.fixture(scope="module")
-def twelve() -> PlantedProblem:
-    return PlantedProblem(layers=12, options=8)
+def beats(found: list[float], others: list[float]) -> bool:
+    """Says whether one is ahead with every seed; of equals one in 32 would be."""
+    return all(own > other for own, other in zip(found, others, strict=True))
 
 
 @pytest.fixture(scope="module")
-def by_random(twelve: PlantedProblem) -> list[float]:
-    return [best(twelve, make_agent("random", twelve.problem, seed), EPISODES) for seed in SEEDS]
+def nine() -> PlantedProblem:
+    return PlantedProblem(layers=9, options=8)
+
+
+@pytest.fixture(scope="module")
+def by_random(nine: PlantedProblem) -> list[float]:
+    return [best(nine, make_agent("random", nine.problem, seed), EPISODES) for seed in SEEDS]
 
 
 @pytest.mark.parametrize("name", FROZEN)
-def test_an_agent_that_learns_beats_random(twelve: PlantedProblem, by_random: list[float], name: str) -> None:
-    found = [best(twelve, make_agent(name, twelve.problem, seed), EPISODES) for seed in SEEDS]
-    assert all(own > other for own, other in zip(found, by_random, strict=True)), (found, by_random)
+def test_an_agent_that_learns_beats_random(nine: PlantedProblem, by_random: list[float], name: str) -> None:
+    found = [best(nine, make_agent(name, nine.problem, seed), EPISODES) for seed in SEEDS]
+    assert beats(found, by_random), (found, by_random)
 
 
 @pytest.mark.parametrize("name", FROZEN)
-def test_an_agent_that_is_frozen_does_not(twelve: PlantedProblem, by_random: list[float], name: str) -> None:
-    found = [best(twelve, make_agent(name, twelve.problem, seed, **FROZEN[name]), EPISODES) for seed in SEEDS]
-    assert mean(found) <= mean(by_random), (found, by_random)
+def test_an_agent_that_is_frozen_does_not(nine: PlantedProblem, by_random: list[float], name: str) -> None:
+    found = [best(nine, make_agent(name, nine.problem, seed, **FROZEN[name]), EPISODES) for seed in SEEDS]
+    assert not beats(found, by_random), (found, by_random)
 
 
 def test_ddpg_finds_the_best_of_all_policies() -> None:
