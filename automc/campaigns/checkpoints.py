@@ -99,7 +99,7 @@ class Memory:
                     digest.update(_line(done))
                 if about["digest"] != digest.hexdigest():
                     return agent, 0
-                agent.restore({key: np.array(file.get_tensor(key)) for key in file.keys()})  # noqa: SIM118
+                agent.restore({key: np.array(file.get_tensor(key)) for key in file.keys()})  # noqa: SIM118 - it is no dict
             return agent, learned
         except Exception as error:  # whatever is wrong with it, the journal has all that it had
             if lacking(error):

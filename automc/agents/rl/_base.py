@@ -41,7 +41,8 @@ class RLAgent(Agent):
     """
 
     Settings: ClassVar[type[BaseModel]] = RLSettings
-    settings: Any
+    settings: Any  # an instance of Settings
+    learner: Any  # Stable-Baselines3's algorithm, whose buffers and policies its base classes do not name
 
     def __init__(self, problem: Problem, seed: int, settings: BaseModel | None = None) -> None:
         super().__init__(problem, seed, settings)

@@ -59,7 +59,8 @@ class OffPolicyAgent(RLAgent):
 
     def _make(self) -> OffPolicyAlgorithm:
         chosen = self.settings
-        algorithm = type(self.algorithm.__name__, (_TwoRates, self.algorithm), {})
+        rates = (chosen.actor_rate, chosen.critic_rate)
+        algorithm = type(self.algorithm.__name__, (_TwoRates, self.algorithm), {"rates": rates})
         learner: OffPolicyAlgorithm = algorithm(
             "MlpPolicy",
             self.env,
@@ -73,7 +74,6 @@ class OffPolicyAgent(RLAgent):
             device="cpu",
             **self.options,
         )
-        learner.rates = (chosen.actor_rate, chosen.critic_rate)  # type: ignore[attr-defined]
         return learner
 
     def _exploring(self, number: int) -> dict[str, float]:
@@ -96,7 +96,7 @@ class OffPolicyAgent(RLAgent):
 
     def _store(self, episode: Episode, reward: float) -> None:
         last = len(episode.actions) - 1
-        memory: _Replay = self.learner.replay_buffer  # type: ignore[attr-defined]
+        memory: _Replay = self.learner.replay_buffer
         for step, action in enumerate(episode.actions):
             seen, next_seen = episode.observations[step], episode.observations[step + 1]
             earned = 0.0 if self.settings.credit == "last" and step < last else reward
@@ -110,19 +110,19 @@ class OffPolicyAgent(RLAgent):
             return {}
         figures = self._exploring(scored)
         if updates := self.settings.updates * self._steps:
-            self.learner.train(gradient_steps=updates, batch_size=self.settings.batch)  # type: ignore[attr-defined]
+            self.learner.train(gradient_steps=updates, batch_size=self.settings.batch)
             logged = self.learner.logger.name_to_value
             figures |= {name: float(logged[key]) for name, key in self.watched.items() if key in logged}
         return figures
 
     def state(self) -> dict[str, np.ndarray]:
         """Returns what `RLAgent.state` does, and the mean reward."""
-        return super().state() | {"mean": np.array(self.learner.replay_buffer.mean)}  # type: ignore[attr-defined]
+        return super().state() | {"mean": np.array(self.learner.replay_buffer.mean)}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Brings it back."""
         super().restore(state)
-        self.learner.replay_buffer.mean = float(state["mean"])  # type: ignore[attr-defined]
+        self.learner.replay_buffer.mean = float(state["mean"])
 
 
 class _TwoRates:
@@ -170,7 +170,7 @@ class SACAgent(OffPolicyAgent):
     def _act(self, observation: np.ndarray, generator: np.random.Generator, number: int, wider: float) -> float:
         with torch.no_grad():
             seen = torch.from_numpy(observation)[None]
-            mean, log_std, _ = self.learner.policy.actor.get_action_dist_params(seen)  # type: ignore[union-attr, operator]
+            mean, log_std, _ = self.learner.policy.actor.get_action_dist_params(seen)
         noise = float(log_std.exp()) + wider
         return (float(np.tanh(float(mean) + noise * generator.standard_normal())) + 1) / 2
 

@@ -40,7 +40,7 @@ class PPOAgent(RLAgent):
 
     def _act(self, observation: np.ndarray, generator: np.random.Generator, number: int, wider: float) -> float:
         with torch.no_grad():
-            normal = self.learner.policy.get_distribution(torch.from_numpy(observation)[None]).distribution  # type: ignore[operator]
+            normal = self.learner.policy.get_distribution(torch.from_numpy(observation)[None]).distribution
         action = float(normal.mean) + (float(normal.stddev) + wider) * generator.standard_normal()
         return float(np.clip((action + 1) / 2, 0, 1))
 
@@ -48,9 +48,8 @@ class PPOAgent(RLAgent):
         self._waiting.append((episode, reward))
 
     def _train(self) -> dict[str, float]:
-        learner = self.learner
-        assert isinstance(learner, PPO)
-        figures = {"noise": float(learner.policy.log_std.detach().exp().mean()) / 2}  # type: ignore[operator]
+        learner: PPO = self.learner
+        figures = {"noise": float(learner.policy.log_std.detach().exp().mean()) / 2}
         if (len(self.lessons) + 1) % self.settings.episodes:
             return figures
         if self.settings.epochs:
