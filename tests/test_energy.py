@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from automc.campaigns.table import comparison
+from automc.campaigns.reports.table import comparison
 from automc.devices import LocalBench, Timing, time_models
 from tests.results import make_result
 from tests.test_measuring import write_model

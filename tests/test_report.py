@@ -5,10 +5,10 @@ import re
 import pytest
 from rich.console import Console
 
-from automc.campaigns.plots import agent_colours, front, front_key, pareto, progress, summary
-from automc.campaigns.report import render_html, unit_lines
+from automc.campaigns.reports.page import render_html, unit_lines
+from automc.campaigns.reports.plots import agent_colours, front, front_key, pareto, progress, summary
+from automc.campaigns.reports.table import comparison, render_table
 from automc.campaigns.result import SearchResult
-from automc.campaigns.table import comparison, render_table
 from automc.costs.units import format_cost
 from tests.results import (
     VERDICT,

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from automc.campaigns.learning import choices, figures, rewards, running_mean, short
-from automc.campaigns.report import render_html
+from automc.campaigns.reports.learning import choices, figures, rewards, running_mean, short
+from automc.campaigns.reports.page import render_html
 from automc.campaigns.result import Learned, SearchResult
 from tests.results import make_result, with_int8
 

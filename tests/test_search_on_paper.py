@@ -8,8 +8,8 @@ import pytest
 
 from automc.campaigns import FineTune, SearchConfig, SearchResult, run_search
 from automc.campaigns.config import DeviceConfig
-from automc.campaigns.report import render_html
-from automc.campaigns.table import comparison
+from automc.campaigns.reports.page import render_html
+from automc.campaigns.reports.table import comparison
 from automc.errors import AutoMCError, ConfigError
 from automc.evaluation import Fidelity
 from automc.latency_tables import Accelerator, open_target

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from automc.campaigns.reports.verdict import int8_claims, verdict
 from automc.campaigns.result import Int8, Row, Tuned
-from automc.campaigns.verdict import int8_claims, verdict
 from automc.costs import Cost
 from automc.devices import Timing
 from automc.tasks import Batch, Split, Task

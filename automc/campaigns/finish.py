@@ -18,12 +18,11 @@ from automc.campaigns.checkpoints import FOLDER
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.finalists import Finalist, Finals
 from automc.campaigns.journal import Journal
-from automc.campaigns.report import render_html
+from automc.campaigns.reports import claims, render_html, verdict
 from automc.campaigns.result import Int8, Row, SearchResult, Tuned
 from automc.campaigns.search import Search
 from automc.campaigns.setup import set_up
 from automc.campaigns.tuning import fine_tune
-from automc.campaigns.verdict import claims, verdict
 from automc.errors import SearchError, lacking, one_line, users_code
 from automc.evaluation import Forward
 from automc.recipes import Figures, Recipe, export_program, save_recipe, save_weights

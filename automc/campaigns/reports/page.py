@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from automc.campaigns import learning, plots
-from automc.campaigns.result import Row, SearchResult, Unit
-from automc.campaigns.table import (
+from automc.campaigns.reports import learning, plots
+from automc.campaigns.reports.table import (
     comparison,
     prediction_error,
     remark,
     sentence,
     signed,
 )
+from automc.campaigns.result import Row, SearchResult, Unit
 from automc.costs.units import format_cost
 from automc.search_spaces import Choice
 from automc.tasks.metrics import format_score
@@ -113,7 +113,7 @@ def render_page(template: str, **values: Any) -> str:
     """Returns one of the package's pages, filled with these values."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    loader = PackageLoader("automc.campaigns", "")
+    loader = PackageLoader("automc.campaigns.reports", "")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

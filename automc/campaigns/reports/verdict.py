@@ -7,9 +7,9 @@ from collections import Counter
 
 from torch.utils import _pytree as pytree
 
+from automc.campaigns.reports.table import prediction_error
 from automc.campaigns.result import Row, Tuned, failures
 from automc.campaigns.search import Search
-from automc.campaigns.table import prediction_error
 from automc.costs.units import format_cost
 from automc.devices import Device
 from automc.latency_tables.validation import sentence, trust

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automc.campaigns.plots import NEUTRAL, Key, styled, summary
-from automc.campaigns.report import Tile, plot_html, render_page
+from automc.campaigns.reports.page import Tile, plot_html, render_page
+from automc.campaigns.reports.plots import NEUTRAL, Key, styled, summary
+from automc.campaigns.reports.table import signed
 from automc.campaigns.result import Unit
-from automc.campaigns.table import signed
 from automc.campaigns.validate import Point
 from automc.costs.units import format_cost, scale
 from automc.latency_tables import LatencyTable, Validation

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from automc.campaigns.plots import NEUTRAL, agent_colours, styled
+from automc.campaigns.reports.plots import NEUTRAL, agent_colours, styled
 from automc.campaigns.result import Evaluated, SearchResult, Unit
 from automc.search_spaces.policy import FLOAT_BITS
 
