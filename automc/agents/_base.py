@@ -122,8 +122,8 @@ class Agent(ABC):
 
     - every proposal keeps the problem's budgets;
     - a policy whose evaluation failed is never proposed again;
-    - its next proposal depends on the seed, on how often `propose` was called and on what `learn` was told, and on
-      nothing else: an agent that is told the same again goes on as the first would have.
+    - its next proposal depends on the seed, on what was proposed before and on what `learn` was told, and on nothing
+      else: an agent that skips the same proposals and is told the same goes on as the first would have.
 
     Args:
         problem: what to search.
@@ -138,37 +138,48 @@ class Agent(ABC):
             its own then.
         float_only: whether all its policies keep every layer in float.
         proposals: how many proposals it has at most; None for as many as one asks for.
+        learns: whether its proposals depend on scores. Those of one that does not are the same however many are under
+            way; else how many are under way when it proposes is part of what they depend on.
     """
 
     Settings: ClassVar[type[BaseModel]] = NoSettings
     proposals: ClassVar[int | None] = None
     reference: ClassVar[bool] = False
     float_only: ClassVar[bool] = False
+    learns: ClassVar[bool] = True
 
     def __init__(self, problem: Problem, seed: int, settings: BaseModel | None = None) -> None:
         self.problem, self.seed = problem, seed
         self.settings = settings or self.Settings()
         self.proposed = 0
-        self.learned: set[Policy] = set()
+        self._known: set[Policy] = set()
         self.failed: set[Policy] = set()
         self.lessons: list[Lesson] = []
 
     def propose(self) -> Policy | None:
         """Returns the next policy to evaluate, or None when there is nothing left to propose.
 
-        One that was learned before is proposed again only where many attempts at another have failed: projection
+        One that was proposed before is proposed again only where many attempts at another have failed: projection
         maps many a sample to the same policy. One that failed is not.
         """
         policy = known = None
         for attempt in range(ATTEMPTS):
             policy = self._propose(self.proposed, attempt)
-            if policy is None or policy not in self.learned:
+            if policy is None or policy not in self._known:
                 break
             known = known if policy in self.failed else policy
         else:
             policy = known
-        self.proposed += 1
+        if policy is None:
+            self.proposed += 1
+        else:
+            self.skip(policy)
         return policy
+
+    def skip(self, policy: Policy) -> None:
+        """Counts a proposal that was made before: the next one comes after it, and avoids its policy."""
+        self.proposed += 1
+        self._known.add(policy)
 
     @abstractmethod
     def _propose(self, number: int, attempt: int) -> Policy | None:
@@ -181,7 +192,7 @@ class Agent(ABC):
 
     def note(self, policy: Policy, score: float | None) -> None:
         """Notes what needs no proposing again, and learns nothing from it: `restore` brings back what was learned."""
-        self.learned.add(policy)
+        self._known.add(policy)
         if score is None:
             self.failed.add(policy)
 

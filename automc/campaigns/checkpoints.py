@@ -40,8 +40,8 @@ class Memory:
         name: of the agent.
         folder: where its file goes.
         search: what tells this search from all others.
-        evaluations: the agent's finished evaluations, in order. It learns them all: those that its file has by
-            restoring its state, the others by being told.
+        evaluations: the agent's first evaluations, in order. It skips their proposals and learns them all: those that
+            its file has by restoring its state, the others by being told.
 
     Attributes:
         name: of the agent.
@@ -59,13 +59,14 @@ class Memory:
         self.lessons: dict[int, Learned] = {}
         self._written_at = time.monotonic()
         self.agent, self.restored = self._restore(make, evaluations)
+        for done in evaluations:
+            self.agent.skip(Policy.from_dict(done.policy))
         for done in evaluations[: self.restored]:
             self.agent.note(Policy.from_dict(done.policy), done.score)
             self._count(done)
         self._written = self._learned
         for done in evaluations[self.restored :]:
             self.learn(done)
-        self.agent.proposed = len(evaluations)
 
     def learn(self, done: Evaluated) -> None:
         """Tells the agent one more evaluation, and writes its state if that is due."""

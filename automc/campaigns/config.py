@@ -59,6 +59,46 @@ class FineTune(Training):
     quantized: bool = False
 
 
+class Compute(BaseModel):
+    """Who evaluates. No score depends on it.
+
+    Attributes:
+        workers: evaluations that run at once. One needs no Ray: it is the process that searches.
+        ray_address: the Ray cluster to run on, such as ``10.0.0.5:6379``; None starts one on this machine, where there
+            is more than one worker.
+        cpus: processors, and so threads, of each worker.
+        gpus: share of a GPU that each worker has; 0 for none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    workers: int = Field(default=1, ge=1)
+    ray_address: str | None = None
+    cpus: int = Field(default=1, ge=1)
+    gpus: float = Field(default=0.0, ge=0.0)
+
+    @property
+    def on_ray(self) -> bool:
+        """Whether the workers are Ray's."""
+        return self.workers > 1 or self.ray_address is not None or self.gpus > 0
+
+
+class Limits(BaseModel):
+    """What ends a search before it had all its evaluations; what it found until then is finished as usual.
+
+    Attributes:
+        minutes: of searching, all sessions together.
+        worker_hours: spent on evaluations, all workers and sessions together.
+        patience: evaluations of the agent in a row after which the front has not moved.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    minutes: float | None = Field(default=None, gt=0)
+    worker_hours: float | None = Field(default=None, gt=0)
+    patience: int | None = Field(default=None, ge=1)
+
+
 class SearchConfig(BaseModel):
     """One search.
 
@@ -78,6 +118,11 @@ class SearchConfig(BaseModel):
         finalists: best policies that are exported and measured before one is chosen.
         finetune: how the best of these are trained after that.
         tensorboard: write events for TensorBoard while the search runs, into ``tensorboard`` in its folder.
+        compute: who evaluates.
+        limits: what ends the search early.
+        ahead: proposals that an agent may make before the oldest of them is learned; proposals depend on it, and not on
+            how many workers there are. None for 1 with one worker, and else twice as many as workers; a search that is
+            resumed keeps what it began with.
         seed: seeds everything random.
     """
 
@@ -98,6 +143,9 @@ class SearchConfig(BaseModel):
     finalists: int = Field(default=5, ge=1)
     finetune: FineTune = Field(default_factory=FineTune)
     tensorboard: bool = False
+    compute: Compute = Field(default_factory=Compute)
+    limits: Limits = Field(default_factory=Limits)
+    ahead: int | None = Field(default=None, ge=1)
     seed: int = Field(default=0, ge=0)
 
     @field_validator("budget", mode="before")

@@ -194,7 +194,7 @@ class Finals:
         policies = dict.fromkeys(
             self._search.tightened(Policy.from_dict(done.policy), agent, projection) for done in field
         )
-        done = [self._search.evaluate(policy, agent, field[0].number, extra=True) for policy in policies]
+        done = [self._search.evaluate_extra(policy, agent) for policy in policies]
         scored = [one for one in done if one.score is not None]
         return sorted(scored, key=lambda one: -self._search.problem.merit(one.value))
 

@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
-import platform
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
-import automc
 from automc import files, progress
+from automc.campaigns.campaign import Campaign, State, names
 from automc.campaigns.checkpoints import FOLDER
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.finalists import Finalist, Finals
-from automc.campaigns.journal import Journal
+from automc.campaigns.journal import FILE
 from automc.campaigns.reports import claims, render_html, verdict
 from automc.campaigns.result import Int8, Row, SearchResult, Tuned
 from automc.campaigns.search import Search
-from automc.campaigns.setup import set_up
+from automc.campaigns.session import Session
+from automc.campaigns.setup import Setup, set_up
+from automc.campaigns.storage import Storage, sqlite_url
 from automc.campaigns.tuning import fine_tune
+from automc.campaigns.workers import Work, open_workers
 from automc.errors import SearchError, lacking, one_line, users_code
 from automc.evaluation import Forward
 from automc.recipes import Figures, Recipe, export_program, save_recipe, save_weights
 from automc.recipes.deployed import deployed_score
 from automc.recipes.onnx_file import int8_layers
 from automc.tasks import absolute_paths, call
+from automc.versions import versions
+
+FOREGROUND = "search"
+"""The name of a campaign that has a storage of its own, in the folder it writes to."""
 
 
 def run_search(config: SearchConfig, folder: Path, out: Path, resume: bool = False) -> SearchResult:
-    """Runs a search from its configuration to its files.
+    """Runs a search from its configuration to its files: a campaign in this process, kept in its own folder.
 
     Args:
         config: the search.
@@ -47,37 +54,91 @@ def run_search(config: SearchConfig, folder: Path, out: Path, resume: bool = Fal
         AutoMCError: anything of it cannot be done, or the machine is out of memory or disk space; ``out`` has nothing
             new but journal and checkpoints then.
     """
+    files.ensure_writable(out)
+    with _what_lacks():
+        setup = set_up(config, folder)  # what is wrong is said before there is a journal
+        storage = Storage(sqlite_url(out / FILE))
+        try:
+            there = FOREGROUND in names(storage)
+            campaign = (
+                Campaign(storage, FOREGROUND) if there else Campaign.create(storage, FOREGROUND, config, folder, out)
+            )
+            return drive(campaign, resume, setup, config)
+        finally:
+            storage.close()
+
+
+def drive(
+    campaign: Campaign, resume: bool = True, setup: Setup | None = None, config: SearchConfig | None = None
+) -> SearchResult:
+    """Drives a campaign from where it stands to its files, in this process.
+
+    Args:
+        campaign: the campaign.
+        resume: go on with the evaluations that are there; see `Campaign.begin`.
+        setup: what it stands on, where that is there already.
+        config: what is asked for now; refused where evaluations would differ. None for what it was begun with.
+
+    Raises:
+        AutoMCError: anything of it cannot be done; the campaign has failed then, and may be resumed.
+        KeyboardInterrupt: it was interrupted, paused or cancelled.
+    """
+    record = campaign.record
+    config = config or record.config
+    files.ensure_writable(record.out)
+    session = campaign.drive(local=not config.compute.on_ray)
     try:
-        return _run(config, folder, out, resume)
+        with _what_lacks():
+            result = _run(campaign, session, resume, setup or set_up(config, record.folder), config)
+    except BaseException as error:
+        if not session.lost:
+            stopped = isinstance(error, KeyboardInterrupt)
+            state: State = "cancelled" if session.wish == "cancel" else "paused" if stopped else "failed"
+            campaign.end(state, None if stopped else one_line(error))
+        raise
+    else:
+        campaign.end("finished")
+    finally:
+        session.close()
+    return result
+
+
+@contextmanager
+def _what_lacks() -> Iterator[None]:
+    try:
+        yield
     except Exception as error:
-        if (what := lacking(error)) is None:
+        if (what := lacking(error)) is None or isinstance(error, SearchError):
             raise
         rest = f"out of {what}: free some, then go on with --resume, nothing that has finished is lost"
         raise SearchError(f"{one_line(error)}; {rest}") from error
 
 
-def _run(config: SearchConfig, folder: Path, out: Path, resume: bool) -> SearchResult:
-    start = time.monotonic()
-    files.ensure_writable(out)
-    setup = set_up(config, folder)
+def _run(campaign: Campaign, session: Session, resume: bool, setup: Setup, config: SearchConfig) -> SearchResult:
+    start, out = time.monotonic(), campaign.record.out
     precision = Forward(setup.subject.task, setup.subject.model, config.fidelity.precision).precision
-    # no evaluation depends on how finalists are tuned, or who watches: that may be changed before a search is resumed
-    about = config.model_dump(mode="json", exclude={"finetune", "tensorboard"})
+    # no evaluation depends on who evaluates, how finalists are tuned, when to stop or who watches: these may be changed
+    # before a search is resumed
+    about = config.model_dump(mode="json", exclude={"finetune", "tensorboard", "compute", "limits"})
     about |= {"model": setup.subject.digest, "precision": precision}
-    journal = Journal(out, about, resume, setup.subject.task.higher_is_better)
-    try:
-        search = Search(config, setup, journal)
-        search.run()
-        with tempfile.TemporaryDirectory(prefix=".automc-", dir=out) as name:
-            staging = Path(name)
-            result = _finish(search, folder, staging, out / FOLDER, start)
-            for file in sorted(staging.iterdir()):
-                if not file.name.startswith("finalist"):
-                    file.replace(out / file.name)
-        journal.finish()
-        shutil.rmtree(out / FOLDER, ignore_errors=True)
-    finally:
-        journal.close()
+    workers_there = config.compute.workers
+    ahead = campaign.begin(about, resume, config.evaluations, 1 if workers_there == 1 else 2 * workers_there)
+    before = campaign.seconds()
+    search = Search(config, setup, campaign.journal, out, campaign.digest, ahead)
+    work = Work(config.task, config.task_args, str(campaign.record.folder), search.evaluator, config.seed)
+    with open_workers(config.compute, work) as workers:
+        session.patient = True
+        ended = search.run(workers, before, session.orphaned, lambda: session.wish is not None)
+        session.patient = False
+    if not ended:
+        raise KeyboardInterrupt
+    with tempfile.TemporaryDirectory(prefix=".automc-", dir=out) as name:
+        staging = Path(name)
+        result = _finish(search, campaign.record.folder, staging, out / FOLDER, start)
+        for file in sorted(staging.iterdir()):
+            if not file.name.startswith("finalist"):
+                file.replace(out / file.name)
+    shutil.rmtree(out / FOLDER, ignore_errors=True)
     return result
 
 
@@ -140,12 +201,6 @@ def _finish(search: Search, folder: Path, staging: Path, checkpoints: Path, star
     files.write_text(staging / "result.json", result.model_dump_json(indent=1))
     files.write_text(staging / "report.html", render_html(result))
     return result
-
-
-def versions() -> dict[str, str]:
-    """Returns the versions that a result depends on."""
-    libraries = ("torch", "torch-pruning", "onnx", "onnxruntime", "optuna")
-    return {"automc": automc.__version__, "python": platform.python_version()} | {n: version(n) for n in libraries}
 
 
 def _original(search: Search, finals: Finals) -> Row:

@@ -1,156 +1,183 @@
-"""The journal of a search: every finished evaluation, in an Optuna study for each agent.
+"""The journal of a campaign: every evaluation, in an Optuna study for each agent.
 
-The file is SQLite in WAL mode, beside the search's other files; Optuna's own tools read it. An evaluation is finished
-when its row is committed: whatever happens then, a resumed search does not repeat it.
+An evaluation has a row from the moment it begins, with its policy. It is finished when its row says so, which is one
+transaction: whatever happens then, a resumed campaign does not repeat it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from functools import cached_property
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from automc.campaigns.result import Evaluated
-from automc.errors import ConfigError, lacking
+from automc.campaigns.storage import Storage
+from automc.devices import Timing
+from automc.search_spaces import Policy
+
+_EVALUATION, _BEGUN, _DEATHS, _MEASURED = "evaluation", "begun", "deaths", "measured"
+_FINISHED = (TrialState.COMPLETE, TrialState.FAIL)
+
 
 FILE = "journal.db"
+"""The journal of a search that has a storage of its own, in the folder it writes to."""
 
-_ABOUT, _DONE = "search", "finished"
+
+@dataclass(frozen=True)
+class Begun:
+    """An evaluation that began and has not ended.
+
+    Attributes:
+        number: which evaluation of its agent.
+        policy: what is evaluated.
+        extra: whether it came after the search, because measured latency was over the budget.
+        deaths: how many workers died of it.
+    """
+
+    number: int
+    policy: Policy
+    extra: bool = False
+    deaths: int = 0
 
 
 class Journal:
-    """The finished evaluations of one search.
+    """The evaluations of one campaign.
 
     Args:
-        folder: where the search writes.
-        about: what the search is: its configuration and what else decides about its scores, as plain data.
-        resume: whether to go on with a journal that is there. Without it, the journal of a search that has ended is
-            begun anew, and one that has not is refused, unless nothing was evaluated yet.
+        storage: where they are kept.
+        campaign: its name; its studies are ``campaign/agent``.
         higher_is_better: the direction of the studies, for Optuna's own tools.
-
-    Attributes:
-        folder: where the search writes.
-        digest: of what the search is.
-
-    Raises:
-        ConfigError: the journal is of another search, damaged, in use by another process, or not to be resumed.
     """
 
-    def __init__(self, folder: Path, about: dict[str, Any], resume: bool, higher_is_better: bool = True) -> None:
+    def __init__(self, storage: Storage, campaign: str, higher_is_better: bool = True) -> None:
+        self._storage, self._campaign = storage, campaign
         self._direction = StudyDirection.MAXIMIZE if higher_is_better else StudyDirection.MINIMIZE
-        self.folder, self._path = folder, folder / FILE
-        self.digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-        self._lock = filelock.FileLock(folder / f".{FILE}.lock")
-        try:
-            self._lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise ConfigError(f"{self._path}: another search is writing to it; choose another folder: --out") from None
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._studies: dict[str, optuna.Study] = {}
-        try:
-            with self._clear_errors():
-                self._open(about, resume)
-        except BaseException:
-            self._lock.release()
-            raise
+        self._studies: dict[str, int] = {}
+        self._rows: dict[tuple[str, int], int] = {}
 
-    def _open(self, about: dict[str, Any], resume: bool) -> None:
-        plain = json.loads(json.dumps(about))
-        if self._path.exists():
-            campaign = self._study(_ABOUT)
-            there = campaign.user_attrs.get(_ABOUT)
-            count = sum(len(self.evaluations(name)) for name in self._agents())
-            if not resume and (campaign.user_attrs.get(_DONE) or not count):
-                self._delete()
-            elif there is not None and not resume:
-                raise ConfigError(
-                    f"{self._path}: a search that has not ended, with {count} finished evaluations; go on with it: "
-                    "--resume; or choose another folder: --out; or delete that file"
-                )
-            elif there is not None and there != plain:
-                raise ConfigError(
-                    f"{self._path}: of another search ({_difference(there, plain)}); choose another --out"
-                )
-        with closing(sqlite3.connect(self._path)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-        self._study(_ABOUT).set_user_attr(_ABOUT, plain)
+    def agents(self) -> list[str]:
+        """Returns who has evaluations."""
+        prefix = f"{self._campaign}/"
+        studies = self._storage.do(lambda storage: storage.get_all_studies())
+        return [study.study_name.removeprefix(prefix) for study in studies if study.study_name.startswith(prefix)]
 
     def evaluations(self, agent: str) -> list[Evaluated]:
-        """Returns an agent's finished evaluations, those that failed too, in order."""
-        with self._clear_errors():
-            trials = self._study(agent).get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL))
-            return [Evaluated.model_validate_json(trial.user_attrs["evaluation"]) for trial in trials]
+        """Returns an agent's finished evaluations, those that failed too, in the order in which they were proposed."""
+        measured = self._measured(agent)
+        done = [
+            Evaluated.model_validate_json(trial.user_attrs[_EVALUATION]).model_copy(
+                update={"measured": measured.get(str(trial.number))}
+            )
+            for trial in self._trials(agent, _FINISHED)
+        ]
+        return sorted(done, key=lambda one: one.number)
 
-    def append(
-        self, done: Evaluated, params: dict[str, Any] | None = None, distributions: dict[str, Any] | None = None
+    def begun(self, agent: str) -> list[Begun]:
+        """Returns an agent's evaluations that began and have not ended, in order."""
+        rows = [
+            Begun(begun["number"], Policy.from_dict(begun["policy"]), begun["extra"], trial.user_attrs.get(_DEATHS, 0))
+            for trial in self._trials(agent, (TrialState.RUNNING,))
+            for begun in [trial.user_attrs[_BEGUN]]
+        ]
+        return sorted(rows, key=lambda row: row.number)
+
+    def begin(
+        self,
+        agent: str,
+        number: int,
+        policy: Policy,
+        extra: bool = False,
+        params: dict[str, Any] | None = None,
+        distributions: dict[str, Any] | None = None,
     ) -> None:
-        """Commits one finished evaluation; Optuna's parameters and distributions are for Optuna's own tools."""
-        with self._clear_errors():
-            trial = create_trial(
-                state=TrialState.COMPLETE if done.score is not None else TrialState.FAIL,
-                value=done.score,
-                params=params,
-                distributions=distributions,
-                user_attrs={"evaluation": done.model_dump_json()},
+        """Commits that an evaluation begins, unless it has before; Optuna's parameters are for Optuna's own tools."""
+        about = {"number": number, "policy": policy.to_dict(), "extra": extra}
+        template = create_trial(
+            state=TrialState.RUNNING, params=params, distributions=distributions, user_attrs={_BEGUN: about}
+        )
+
+        def action(storage: BaseStorage) -> None:
+            # what was lost may be the answer, and not the row
+            if (row := self._find(agent, number)) is None:
+                row = storage.create_new_trial(self._study(agent), template)
+            self._rows[agent, number] = row
+
+        if (agent, number) not in self._rows:
+            self._storage.do(action)
+
+    def commit(self, done: Evaluated) -> None:
+        """Commits that an evaluation has ended; once it has, this changes nothing."""
+        row = self._row(done.agent, done.number)
+        state = TrialState.COMPLETE if done.score is not None else TrialState.FAIL
+        values = None if done.score is None else [done.score]
+
+        def action(storage: BaseStorage) -> None:
+            try:
+                storage.set_trial_user_attr(row, _EVALUATION, done.model_dump_json())
+                storage.set_trial_state_values(row, state, values)
+            except UpdateFinishedTrialError:  # it was committed, and the answer was lost
+                pass
+
+        self._storage.do(action)
+
+    def died(self, agent: str, number: int, deaths: int) -> None:
+        """Commits how many workers have died of an evaluation that has not ended."""
+        row = self._row(agent, number)
+        self._storage.do(lambda storage: storage.set_trial_user_attr(row, _DEATHS, deaths))
+
+    def measured(self, done: Evaluated, timing: Timing) -> None:
+        """Commits what was measured of a finished evaluation."""
+        # rows that have ended are not changed any more, by Optuna's rules: it goes beside them
+        row = self._row(done.agent, done.number)
+        number = self._storage.do(lambda storage: storage.get_trial(row)).number
+        key, value = f"{_MEASURED}:{number}", json.loads(json.dumps(vars(timing)))
+        self._storage.do(lambda storage: storage.set_study_user_attr(self._study(done.agent), key, value))
+
+    def _measured(self, agent: str) -> dict[str, Timing]:
+        attributes = self._storage.do(lambda storage: storage.get_study_user_attrs(self._study(agent)))
+        prefix = f"{_MEASURED}:"
+        return {
+            key.removeprefix(prefix): Timing(**{**value, "medians": tuple(value["medians"])})
+            for key, value in attributes.items()
+            if key.startswith(prefix)
+        }
+
+    def _trials(self, agent: str, states: tuple[TrialState, ...]) -> list[FrozenTrial]:
+        return self._storage.do(
+            lambda storage: storage.get_all_trials(self._study(agent), deepcopy=False, states=states)
+        )
+
+    def _row(self, agent: str, number: int) -> int:
+        if (agent, number) not in self._rows:
+            found = self._storage.do(lambda _: self._find(agent, number))
+            if found is None:
+                raise KeyError(f"{agent}: evaluation {number} has not begun")
+            self._rows[agent, number] = found
+        return self._rows[agent, number]
+
+    def _find(self, agent: str, number: int) -> int | None:
+        trials = self._storage.optuna.get_all_trials(self._study(agent), deepcopy=False)
+        return next((int(t._trial_id) for t in reversed(trials) if t.user_attrs[_BEGUN]["number"] == number), None)
+
+    def _study(self, agent: str) -> int:
+        if agent not in self._studies:
+            study = optuna.create_study(
+                storage=self._storage.optuna,
+                study_name=f"{self._campaign}/{agent}",
+                direction=self._direction,
+                load_if_exists=True,
             )
-            self._study(done.agent).add_trial(trial)
-
-    def finish(self) -> None:
-        """Notes that the search has ended and its files were written."""
-        with self._clear_errors():
-            self._study(_ABOUT).set_user_attr(_DONE, True)
-
-    def close(self) -> None:
-        """Lets others write."""
-        self._disconnect()
-        self._lock.release()
-
-    @cached_property
-    def _storage(self) -> optuna.storages.RDBStorage:
-        return optuna.storages.RDBStorage(f"sqlite:///{self._path}")
-
-    def _study(self, name: str) -> optuna.Study:
-        if name not in self._studies:
-            self._studies[name] = optuna.create_study(
-                storage=self._storage, study_name=name, direction=self._direction, load_if_exists=True
-            )
-        return self._studies[name]
-
-    def _agents(self) -> list[str]:
-        return [name for name in optuna.get_all_study_names(self._storage) if name != _ABOUT]
-
-    def _disconnect(self) -> None:
-        self._storage.remove_session()
-        self._storage.engine.dispose()  # the last connection to go folds the write-ahead log into the file
-        self._studies.clear()
-        del self._storage
-
-    def _delete(self) -> None:
-        self._disconnect()
-        for suffix in ("", "-wal", "-shm"):
-            self._path.with_name(FILE + suffix).unlink(missing_ok=True)
-
-    @contextmanager
-    def _clear_errors(self) -> Iterator[None]:
-        from sqlalchemy.exc import SQLAlchemyError
-
-        try:
-            yield
-        except (SQLAlchemyError, sqlite3.Error, optuna.exceptions.StorageInternalError, ValueError, KeyError) as error:
-            cause = str(error.__cause__ or error).splitlines()[0]
-            if lacking(error):
-                raise ConfigError(f"cannot write {self._path}: {cause}") from error
-            raise ConfigError(f"{self._path}: the journal is damaged or cannot be written ({cause})") from error
+            self._studies[agent] = study._study_id
+        return self._studies[agent]
 
 
 def unfinished(folder: Path) -> bool:
@@ -160,13 +187,7 @@ def unfinished(folder: Path) -> bool:
         return False
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-            query = "SELECT COUNT(*) FROM study_user_attributes WHERE key = ?"
-            return bool(connection.execute(query, (_DONE,)).fetchone()[0] == 0)
+            query = "SELECT COUNT(*) FROM study_user_attributes WHERE key = 'state' AND value_json = '\"finished\"'"
+            return bool(connection.execute(query).fetchone()[0] == 0)
     except sqlite3.Error:  # damaged: whoever opens it says so
         return True
-
-
-def _difference(there: dict[str, Any], here: dict[str, Any]) -> str:
-    """Names what differs, at most three keys."""
-    keys = [key for key in sorted(there | here) if there.get(key) != here.get(key)]
-    return "; ".join(f"{key} is {there.get(key)!r} there, {here.get(key)!r} here" for key in keys[:3])

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from automc.costs import Cost
 from automc.devices import Device, Timing
+from automc.evaluation import Fidelity
 from automc.latency_tables import Validation
 
 
@@ -50,6 +51,11 @@ class Evaluated(_Plain):
         seconds: how long it took.
         extra: whether it was added after the search because measured latency was over the budget.
         error: why it failed, in one line; None where it did not.
+        measured: its latency, where it became a finalist.
+        worker: who evaluated it: host and process.
+        seed: of the search.
+        fidelity: how much the evaluation looked at.
+        versions: of what the score depends on, where it was computed.
     """
 
     agent: str
@@ -60,6 +66,11 @@ class Evaluated(_Plain):
     seconds: float
     extra: bool = False
     error: str | None = None
+    measured: Timing | None = None
+    worker: str = ""
+    seed: int = 0
+    fidelity: Fidelity | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
 
     @property
     def value(self) -> float:

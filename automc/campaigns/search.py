@@ -1,9 +1,9 @@
-"""Running a search: controls and agent on one problem, then the finalists, then the report."""
+"""Searching: controls and agent propose, workers evaluate, the journal keeps what came out."""
 
 from __future__ import annotations
 
-import time
-from contextlib import AbstractContextManager, nullcontext
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 from automc import progress
@@ -11,13 +11,20 @@ from automc.agents import CONTROLS, Agent, Problem, make_agent
 from automc.campaigns import checkpoints, events
 from automc.campaigns.checkpoints import Memory
 from automc.campaigns.config import SearchConfig
+from automc.campaigns.course import Course
 from automc.campaigns.journal import Journal
-from automc.campaigns.result import Evaluated, Learned, failures
+from automc.campaigns.limits import Watch
+from automc.campaigns.result import Evaluated, Learned
 from automc.campaigns.setup import Setup
+from automc.campaigns.workers import Job, Outcome, Workers
+from automc.campaigns.workers.local import evaluated
 from automc.costs import Projection
-from automc.errors import ConfigError, SearchError, lacking, one_line, users_code
-from automc.evaluation import Evaluation, Evaluator
+from automc.errors import ConfigError, SearchError, users_code
+from automc.evaluation import Evaluator
 from automc.search_spaces import Policy
+
+_DEATHS = 3  # workers that one evaluation may take with it
+_LOOK = 1.0  # seconds between two looks at what else there is to do while evaluations run
 
 
 class Search:
@@ -27,20 +34,27 @@ class Search:
         controls: names of the controls.
         agents: names of all that search, controls first.
         digest: of what tells this search from all others.
-        evaluations: all of them, so far.
+        evaluations: all that have ended, so far.
         lessons: what the agent that was asked for took from its own.
+        stopped: why it ended before it had all its evaluations, in words; None where it did not.
 
     Args:
         config: what was asked for.
         setup: what it stands on.
-        journal: where finished evaluations go, and come from when the search is resumed.
+        journal: where evaluations go, and come from when the search is resumed.
+        folder: where checkpoints and events go.
+        digest: of what tells this search from all others.
+        ahead: proposals of an agent that may be under way.
 
     Raises:
         TaskError: the task cannot score its own network.
     """
 
-    def __init__(self, config: SearchConfig, setup: Setup, journal: Journal) -> None:
-        self.config, self.setup, self._journal, self.digest = config, setup, journal, journal.digest
+    def __init__(
+        self, config: SearchConfig, setup: Setup, journal: Journal, folder: Path, digest: str, ahead: int = 1
+    ) -> None:
+        self.config, self.setup, self._journal, self.digest = config, setup, journal, digest
+        self._folder, self._ahead = folder, ahead
         self.controls: tuple[str, ...] = CONTROLS
         self.agents = tuple(dict.fromkeys((*CONTROLS, config.agent)))
         subject = setup.subject
@@ -53,10 +67,30 @@ class Search:
         self.problem = Problem(setup.space, setup.projection, subject.task.higher_is_better, self.original_score)
         self.evaluations: list[Evaluated] = []
         self.lessons: list[Learned] = []
-        self._agents: dict[str, Agent] = {}
+        self.stopped: str | None = None
+        self._courses: dict[str, Course] = {}
+        self._known: dict[Policy, Outcome] = {}
+        self._waiting: dict[Policy, list[Job]] = {}
+        self._best: float | None = None
+        self._failed = False
 
-    def run(self) -> None:
-        """Runs the controls and then the agent, each with as many evaluations as were asked for.
+    def run(
+        self,
+        workers: Workers,
+        seconds: float = 0.0,
+        orphaned: bool = False,
+        asked_to_stop: Callable[[], bool] = lambda: False,
+    ) -> bool:
+        """Lets controls and agent take turns, until each has had as many evaluations as were asked for.
+
+        Args:
+            workers: who evaluates.
+            seconds: that earlier sessions searched.
+            orphaned: whether evaluations that did not end took the process with them that ran them.
+            asked_to_stop: whether to let evaluations under way end and then stop.
+
+        Returns:
+            Whether the search has ended; not where it was asked to stop.
 
         Raises:
             ConfigError: the agent that was asked for cannot search this; nothing was evaluated yet.
@@ -69,107 +103,179 @@ class Search:
                 f"agent_args.warmup: {asked} begins to learn after {warmup} evaluations, and evaluations is "
                 f"{self.config.evaluations}; ask for more of these, or for a shorter warm-up"
             )
-        for name in self.agents:
-            self._run(name)
+        self._courses = {name: self._course(name) for name in self.agents}
+        watch = Watch(self.config.limits, asked, self.problem.merit, seconds)
+        for course in self._courses.values():
+            for done in course.finished.values():
+                self._note(done, watch)
+        if orphaned and workers.local:
+            self._blame()
+        ended = False
+        try:
+            self._evaluate(workers, watch, asked_to_stop)
+            ended = not asked_to_stop()
+        finally:
+            for course in self._courses.values():
+                course.close(ended)
+        if not ended:
+            return False
+        self.evaluations.sort(key=lambda done: (self.agents.index(done.agent), done.number))
+        self.lessons = self._courses[asked].lessons
         if not self.ranked(asked):
-            self._journal.finish()  # there is nothing to go on with
             first = next((done for done in self.evaluations if done.agent == asked), None)
             if first is None:
                 raise SearchError(f"{asked} has nothing to propose in this space; choose another agent or space")
             raise SearchError(f"all evaluations of {asked} failed (the first: {first.error}); mend it and search again")
+        return True
 
-    def _run(self, name: str) -> None:
-        """Lets an agent go on from where the journal ends."""
-        before = self._recall(name)
-        best = self._best(*(done.score for done in before))
-        memory = Memory(lambda: self._make(name), name, self._journal.folder / checkpoints.FOLDER, self.digest, before)
-        agent = self._agents[name] = memory.agent
-        total = agent.proposals or self.config.evaluations
-        with self._events(memory, before) as log, progress.bar(f"Searching: {name}", total, agent.proposed) as line:
-            for number in range(agent.proposed, total):
-                policy = agent.propose()
-                if policy is None:
-                    break
-                try:
-                    done = self.evaluate(policy, name, number)
-                except KeyboardInterrupt:
-                    memory.write()
-                    raise
-                memory.learn(done)
-                if log is not None:
-                    log.write(done)
-                best = self._best(best, done.score)
-                line.advance(f"Searching: {name}" + (f", best {best:.4g}" if best is not None else ""))
-        memory.write()
-        if name == self.config.agent:
-            self.lessons = list(memory.lessons.values())
+    def _evaluate(self, workers: Workers, watch: Watch, asked_to_stop: Callable[[], bool]) -> None:
+        total = sum(course.total for course in self._courses.values())
+        with progress.bar("Searching", total, len(self.evaluations)) as line:
+            while True:
+                if self.stopped is None and (reason := watch.reached()) is not None:
+                    self.stopped = reason
+                    progress.say(f"The search ends early; {reason}")
+                if self.stopped is None and not asked_to_stop():
+                    self._fill(workers, watch, line)
+                if not self._waiting:
+                    return
+                for outcome in workers.wait(_LOOK):
+                    self._take(outcome, workers, watch, line)
+
+    def _fill(self, workers: Workers, watch: Watch, line: progress.Bar) -> None:
+        """Hands out evaluations while there is room; who has begun the fewest is next, so that all keep step."""
+        waiting = deque(sorted(self._courses.values(), key=lambda course: course.begun))
+        while waiting and len(self._waiting) < workers.room:
+            course = waiting.popleft()
+            if (job := course.next()) is None:
+                continue
+            waiting = deque(sorted([course, *waiting], key=lambda course: course.begun))
+            if course.deaths.get(job.number, 0) >= _DEATHS:
+                self._settle(job, _poisonous(job), watch, line)
+            elif job.policy in self._known:  # another agent proposed it, and once is enough
+                self._settle(job, self._known[job.policy], watch, line)
+            elif job.policy in self._waiting:
+                self._waiting[job.policy].append(job)
+            else:
+                self._waiting[job.policy] = [job]
+                line.show(f"Searching: {course.name}", len(self.evaluations))
+                workers.submit(job)
+
+    def _take(self, outcome: Outcome, workers: Workers, watch: Watch, line: progress.Bar) -> None:
+        job = outcome.job
+        if outcome.died:
+            course = self._courses[job.agent]
+            deaths = course.deaths.get(job.number, 0) if outcome.blameless else course.died(job.number)
+            progress.say(f"A worker died ({outcome.error}); number {job.number} of {job.agent} begins again")
+            if deaths < _DEATHS:
+                workers.submit(job)
+                return
+            outcome = _poisonous(job)
+        for one in self._waiting.pop(job.policy):
+            self._settle(one, outcome, watch, line)
+
+    def _settle(self, job: Job, outcome: Outcome, watch: Watch, line: progress.Bar) -> None:
+        done = self._evaluated(job, outcome)
+        self._courses[job.agent].settle(done)
+        if done.error is not None and not self._failed:
+            progress.say(f"Evaluation {done.number} of {done.agent} failed, the search goes on: {done.error}")
+        self._note(done, watch)
+        best = "" if self._best is None else f", best {self._best:.4g}"
+        line.show(f"Searching: {job.agent}{best}", len(self.evaluations))
+
+    def _note(self, done: Evaluated, watch: Watch) -> None:
+        self.evaluations.append(done)
+        watch.add(done)
+        self._failed |= done.score is None
+        if done.score is not None:
+            better = self._best is None or self.problem.merit(done.score) > self.problem.merit(self._best)
+            self._best = done.score if better else self._best
+            job = Job(done.agent, done.number, Policy.from_dict(done.policy))
+            self._known.setdefault(job.policy, Outcome(job, done.score, done.seconds, done.worker, done.versions))
+
+    def _evaluated(self, job: Job, outcome: Outcome, extra: bool = False) -> Evaluated:
+        return Evaluated(
+            agent=job.agent,
+            number=job.number,
+            policy=job.policy.to_dict(),
+            score=outcome.score,
+            predicted=self.setup.costs.cost(job.policy),
+            seconds=outcome.seconds,
+            extra=extra,
+            error=outcome.error,
+            worker=outcome.worker,
+            seed=self.config.seed,
+            fidelity=self.config.fidelity,
+            versions=dict(outcome.versions),
+        )
+
+    def _course(self, name: str) -> Course:
+        def log(memory: Memory, before: list[Evaluated]) -> events.EventLog:
+            folder = self._folder / events.FOLDER / name
+            return events.EventLog(folder, self.digest, self.problem, before, memory.lessons)
+
+        return Course(
+            name,
+            lambda: self._make(name),
+            self._journal,
+            self._folder / checkpoints.FOLDER,
+            self.digest,
+            self.config.evaluations,
+            self._ahead,
+            log if self.config.tensorboard else None,
+        )
 
     def _make(self, name: str) -> Agent:
         settings = self.config.agent_args if name == self.config.agent else {}
         return make_agent(name, self.problem, self.config.seed, **settings)
 
-    def _events(self, memory: Memory, before: list[Evaluated]) -> AbstractContextManager[events.EventLog | None]:
-        if not self.config.tensorboard:
-            return nullcontext()
-        folder = self._journal.folder / events.FOLDER / memory.name
-        return events.EventLog(folder, self.digest, self.problem, before, memory.lessons)
+    def _blame(self) -> None:
+        """Counts a death for what this process was evaluating when it was killed."""
+        for course in self._courses.values():
+            for number in list(course.deaths):
+                course.died(number)
 
-    def _recall(self, name: str) -> list[Evaluated]:
-        """Returns what an agent had proposed before the search was resumed."""
-        before = self._journal.evaluations(name)
-        for done in before:
-            if done.score is not None:
-                self.evaluator.remember(Evaluation(Policy.from_dict(done.policy), done.score, done.seconds))
-        proposed = [done for done in before if not done.extra]
-        self.evaluations += proposed
-        return proposed
-
-    def evaluate(self, policy: Policy, agent: str, number: int, extra: bool = False) -> Evaluated:
-        """Scores a policy and commits it to the journal, where it fails too: the search goes on.
+    def evaluate_extra(self, policy: Policy, agent: str) -> Evaluated:
+        """Scores a policy that no agent proposed by itself, in this process, and commits it.
 
         Raises:
             Exception: the machine is out of memory or of disk space. That says nothing about the policy: nothing is
                 committed, and a resumed search evaluates it.
         """
-        start, score, problem = time.perf_counter(), None, None
-        try:
-            evaluation = self.evaluator.evaluate(policy)
-            score, seconds = evaluation.score, evaluation.seconds
-        except Exception as error:
-            if lacking(error):
-                raise
-            problem, seconds = one_line(error), time.perf_counter() - start
-        done = Evaluated(
-            agent=agent,
-            number=number,
-            policy=policy.to_dict(),
-            score=score,
-            predicted=self.setup.costs.cost(policy),
-            seconds=seconds,
-            extra=extra,
-            error=problem,
-        )
-        self._journal.append(done, *self._agents[agent].parameters(policy))
-        if problem is not None and failures(self.evaluations) is None:
-            progress.say(f"Evaluation {number} of {agent} failed, the search goes on: {problem}")
+        rows, begun = self._journal.evaluations(agent), self._journal.begun(agent)
+        for row in rows:
+            if row.extra and Policy.from_dict(row.policy) == policy:
+                return row
+        number = next((one.number for one in begun if one.extra and one.policy == policy), None)
+        if number is None:
+            number = 1 + max([one.number for one in rows] + [one.number for one in begun], default=-1)
+        job = Job(agent, number, policy)
+        self._journal.begin(agent, number, policy, True, *self._courses[agent].agent.parameters(policy))
+        done = self._evaluated(job, self._known.get(policy) or evaluated(self.evaluator, job), extra=True)
+        self._journal.commit(done)
         self.evaluations.append(done)
         return done
 
     def tightened(self, policy: Policy, agent: str, projection: Projection) -> Policy:
         """Returns an agent's policy projected onto tighter budgets, as the agent itself would."""
         space = self.setup.space
-        return space.decode(projection.project(space.encode(policy), not self._agents[agent].float_only))
+        return space.decode(projection.project(space.encode(policy), not self._courses[agent].agent.float_only))
 
     def ranked(self, agent: str) -> list[Evaluated]:
         """Returns an agent's distinct policies without the failed, best score first, of equal ones the cheapest."""
         own = sorted(
-            (done for done in self.evaluations if done.agent == agent and done.score is not None),
-            key=lambda done: (-self.problem.merit(done.value), done.predicted.latency or done.predicted.macs),
+            (done for done in self.evaluations if done.agent == agent and done.score is not None and not done.extra),
+            key=lambda done: (
+                -self.problem.merit(done.value),
+                done.predicted.latency or done.predicted.macs,
+                done.number,
+            ),
         )
         return list({Policy.from_dict(done.policy): done for done in reversed(own)}.values())[::-1]
 
-    def _best(self, *scores: float | None) -> float | None:
-        return max((score for score in scores if score is not None), key=self.problem.merit, default=None)
+
+def _poisonous(job: Job) -> Outcome:
+    return Outcome(job, None, 0.0, "", error=f"poisonous: {_DEATHS} workers died of it, one after the other")
 
 
 def output_folder(config_path: Path) -> Path:

@@ -100,12 +100,12 @@ class AgentSuite(ABC):
 
     @pytest.mark.parametrize("failing", [False, True])
     def test_a_resumed_agent_need_not_propose_again(self, problem: Problem, failing: bool) -> None:
-        """Setting ``proposed`` and telling the old scores is enough: nothing is computed twice."""
+        """Skipping the old proposals and telling their scores is enough: nothing is computed twice."""
         undisturbed = self.run(self.make(problem, 6), failing=failing)
         half = len(undisturbed) // 2
         resumed = self.make(problem, 6)
-        resumed.proposed = half
         for policy in undisturbed[:half]:
+            resumed.skip(policy)
             resumed.learn(policy, _score(policy, failing))
         assert undisturbed[half:] == self.run(resumed, len(undisturbed) - half, failing)
 

@@ -1,0 +1,290 @@
+"""A campaign: a configuration, its journal, and what became of it."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import hashlib
+import json
+import platform
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.trial import TrialState
+from pydantic import BaseModel, ConfigDict
+
+from automc.campaigns.config import SearchConfig
+from automc.campaigns.journal import Journal
+from automc.campaigns.session import Session, alive, sessions
+from automc.campaigns.storage import Storage
+from automc.errors import ConfigError, nearest
+
+State = Literal["queued", "running", "paused", "finished", "failed", "cancelled"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+_RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD = (
+    "campaign",
+    "about",
+    "state",
+    "reason",
+    "wish",
+    "ended",
+    "ahead",
+)
+
+
+class Record(BaseModel):
+    """What a campaign was begun with.
+
+    Attributes:
+        config: its configuration.
+        folder: where relative paths of the configuration start.
+        source: the file that the configuration is from, if any.
+        out: where its files go.
+        owner: who began it: user and host.
+        created: when.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    config: SearchConfig
+    folder: Path
+    source: Path | None = None
+    out: Path
+    owner: str
+    created: datetime
+
+
+class Status(BaseModel):
+    """How a campaign stands.
+
+    Attributes:
+        name: of the campaign.
+        state: as it is now; a campaign whose driver went without a word is ``failed``.
+        reason: why it failed or ended early, in one line.
+        record: what it was begun with.
+        started: when it first ran.
+        ended: when it ended.
+        seconds: that drivers have run, all sessions together.
+        worker_seconds: spent on evaluations that have ended, all workers together.
+        evaluations: how many have ended, those that failed too.
+        failed: how many of them failed.
+        under_way: how many have begun and not ended.
+        total: how many there are to be; None before it began.
+        driver: host and process that drive it now.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    state: State
+    reason: str | None
+    record: Record
+    started: datetime | None
+    ended: datetime | None
+    seconds: float
+    worker_seconds: float
+    evaluations: int
+    failed: int
+    under_way: int
+    total: int | None
+    driver: str | None
+
+
+class Campaign:
+    """One campaign in a storage.
+
+    Args:
+        storage: where it is kept.
+        name: its name.
+
+    Attributes:
+        storage: where it is kept.
+        name: its name.
+        journal: its evaluations.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+
+    def __init__(self, storage: Storage, name: str) -> None:
+        self.storage, self.name = storage, name
+        try:
+            self._study: int = storage.do(lambda optuna: optuna.get_study_id_from_name(name))
+        except KeyError:
+            raise ConfigError(f"no campaign {name} in {storage.url}{nearest(name, names(storage))}") from None
+        self.journal = Journal(storage, name)
+
+    @classmethod
+    def create(
+        cls, storage: Storage, name: str, config: SearchConfig, folder: Path, out: Path, source: Path | None = None
+    ) -> Campaign:
+        """Adds a campaign, ``queued``.
+
+        Raises:
+            ConfigError: the name is taken, or none.
+        """
+        if not _NAME.fullmatch(name):
+            raise ConfigError(f"'{name}' cannot name a campaign: take letters, digits, '.', '_' and '-', 80 at most")
+        if name in names(storage):
+            raise ConfigError(f"there is a campaign {name} in {storage.url}; choose another name: --name")
+        storage.do(lambda backend: optuna.create_study(storage=backend, study_name=name, load_if_exists=True)._study_id)
+        campaign = cls(storage, name)
+        record = Record(
+            config=config,
+            folder=folder.resolve(),
+            source=source and source.resolve(),
+            out=out.resolve(),
+            owner=f"{getpass.getuser()}@{platform.node()}",
+            created=datetime.now(UTC),
+        )
+        campaign._set(_STATE, "queued")
+        campaign._set(_RECORD, record.model_dump(mode="json"))
+        return campaign
+
+    @property
+    def record(self) -> Record:
+        """What it was begun with."""
+        return Record.model_validate(self._attributes()[_RECORD])
+
+    @property
+    def digest(self) -> str:
+        """Of what tells this campaign from all others."""
+        return hashlib.sha256(json.dumps(self._attributes()[_ABOUT], sort_keys=True).encode()).hexdigest()
+
+    def drive(self, local: bool = True) -> Session:
+        """Claims the campaign for this process; raises ConfigError where another one drives it."""
+        session = Session(self.storage, self._study, self.name, local)
+        self._set(_WISH, None)
+        self._set(_REASON, None)
+        self._set(_STATE, "running")
+        return session
+
+    def begin(self, about: dict[str, Any], resume: bool, total: int, ahead: int) -> int:
+        """Begins, or goes on.
+
+        Args:
+            about: what decides about its scores and proposals: configuration, model, precision; plain data.
+            resume: whether to go on with evaluations that are there. Without it, a campaign that has finished is begun
+                anew, and one that has not is refused, unless nothing was evaluated yet.
+            total: evaluations that there are to be.
+            ahead: proposals that may be under way, where `about` does not say; a resumed campaign keeps its own.
+
+        Returns:
+            Proposals that may be under way.
+
+        Raises:
+            ConfigError: the evaluations that are there are of another configuration, or not to be resumed.
+        """
+        plain, attributes = json.loads(json.dumps(about)), self._attributes()
+        there = attributes.get(_ABOUT)
+        if there is not None:
+            agents = self.journal.agents()
+            count = sum(len(self.journal.evaluations(agent)) for agent in agents)
+            if not resume and (attributes.get(_ENDED) or not count):
+                self._forget(agents)
+            elif not resume:
+                raise ConfigError(
+                    f"{self.storage.url}: a search that has not ended, with {count} finished evaluations; go on with "
+                    "it: --resume; or choose another folder: --out; or delete that file"
+                )
+            elif there != plain:
+                raise ConfigError(
+                    f"{self.storage.url}: of another search ({difference(there, plain)}); choose another --out"
+                )
+            else:
+                ahead = attributes[_AHEAD]
+        ahead = about["ahead"] or ahead
+        self._set(_ABOUT, plain)
+        self._set(_AHEAD, ahead)
+        self._set("total", total)
+        self._set(_ENDED, None)
+        return ahead
+
+    def end(self, state: State, reason: str | None = None) -> None:
+        """Notes how it ended, for now or for good."""
+        self._set(_STATE, state)
+        self._set(_REASON, reason)
+        self._set(_ENDED, datetime.now(UTC).isoformat() if state in ("finished", "cancelled") else None)
+
+    def seconds(self) -> float:
+        """Returns how long drivers have run, all sessions together."""
+        seconds = 0.0
+        for one in sessions(self.storage, self._study):
+            ended = one.datetime_complete or datetime.fromisoformat(one.user_attrs["seen"]).astimezone()
+            assert one.datetime_start is not None  # Optuna notes it with every row
+            seconds += (ended.replace(tzinfo=None) - one.datetime_start).total_seconds()
+        return seconds
+
+    def wish(self, what: Literal["pause", "cancel"]) -> None:
+        """Asks its driver for something; where there is none, it is so at once."""
+        if self.status().driver is None:
+            self.end("paused" if what == "pause" else "cancelled")
+        else:
+            self._set(_WISH, what)
+
+    def status(self) -> Status:
+        """Returns how it stands."""
+        attributes = self._attributes()
+        held = sessions(self.storage, self._study)
+        driver = next((one for one in held if one.state == TrialState.RUNNING and alive(one)), None)
+        done = [one for agent in self.journal.agents() for one in self.journal.evaluations(agent)]
+        state, reason = attributes[_STATE], attributes.get(_REASON)
+        if state == "running" and driver is None:
+            state, reason = "failed", "its driver ended without a word; go on with it: automc campaign resume"
+        return Status(
+            name=self.name,
+            state=state,
+            reason=reason,
+            record=self.record,
+            started=held[0].datetime_start if held else None,
+            ended=attributes.get(_ENDED),
+            seconds=round(self.seconds(), 1),
+            worker_seconds=round(sum(one.seconds for one in done), 3),
+            evaluations=len(done),
+            failed=sum(one.score is None for one in done),
+            under_way=sum(len(self.journal.begun(agent)) for agent in self.journal.agents()),
+            total=attributes.get("total"),
+            driver=f"{driver.user_attrs['host']}:{driver.user_attrs['pid']}" if driver else None,
+        )
+
+    def delete(self) -> None:
+        """Deletes its record and journal; its files stay. Raises ConfigError where it is being driven."""
+        if (driver := self.status().driver) is not None:
+            raise ConfigError(f"{self.name} is being driven by {driver}; cancel it first: automc campaign cancel")
+        self._forget(self.journal.agents())
+        self._delete(self.name)
+
+    def _forget(self, agents: list[str]) -> None:
+        for agent in agents:
+            self._delete(f"{self.name}/{agent}")
+        self.journal = Journal(self.storage, self.name)
+
+    def _delete(self, study: str) -> None:
+        def action(storage: BaseStorage) -> None:
+            with contextlib.suppress(KeyError):  # it is gone already, and the answer was lost
+                storage.delete_study(storage.get_study_id_from_name(study))
+
+        self.storage.do(action)
+
+    def _attributes(self) -> dict[str, Any]:
+        return self.storage.do(lambda storage: storage.get_study_user_attrs(self._study))
+
+    def _set(self, key: str, value: Any) -> None:
+        self.storage.do(lambda storage: storage.set_study_user_attr(self._study, key, value))
+
+
+def names(storage: Storage) -> list[str]:
+    """Returns the names of all campaigns of a storage."""
+    studies = storage.do(lambda optuna: optuna.get_all_studies())
+    return [study.study_name for study in studies if _RECORD in study.user_attrs]
+
+
+def difference(there: dict[str, Any], here: dict[str, Any]) -> str:
+    """Names what differs, at most three keys."""
+    keys = [key for key in sorted(there | here) if there.get(key) != here.get(key)]
+    return "; ".join(f"{key} is {there.get(key)!r} there, {here.get(key)!r} here" for key in keys[:3])

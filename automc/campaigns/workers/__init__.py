@@ -1,0 +1,7 @@
+"""Who evaluates: this process, or actors on a Ray cluster, behind one contract."""
+
+from automc.campaigns.workers._base import Job, Outcome, Work, Workers
+from automc.campaigns.workers.local import LocalWorkers
+from automc.campaigns.workers.opening import open_workers
+
+__all__ = ["Job", "LocalWorkers", "Outcome", "Work", "Workers", "open_workers"]
