@@ -205,11 +205,12 @@ class Campaign:
         self._set(_ENDED, None)
         return ahead
 
-    def end(self, state: State, reason: str | None = None) -> None:
-        """Notes how it ended, for now or for good."""
+    def end(self, state: State, reason: str | None = None, for_good: bool = False) -> None:
+        """Notes how it ended, for now or for good: finished and cancelled campaigns have nothing to go on with."""
+        for_good |= state in ("finished", "cancelled")
         self._set(_STATE, state)
         self._set(_REASON, reason)
-        self._set(_ENDED, datetime.now(UTC).isoformat() if state in ("finished", "cancelled") else None)
+        self._set(_ENDED, datetime.now(UTC).isoformat() if for_good else None)
 
     def seconds(self) -> float:
         """Returns how long drivers have run, all sessions together."""
@@ -231,7 +232,7 @@ class Campaign:
         """Returns how it stands."""
         attributes = self._attributes()
         held = sessions(self.storage, self._study)
-        driver = next((one for one in held if one.state == TrialState.RUNNING and alive(one)), None)
+        driver = next((one for one in held if one.state == TrialState.RUNNING and alive(one, self.storage)), None)
         done = [one for agent in self.journal.agents() for one in self.journal.evaluations(agent)]
         state, reason = attributes[_STATE], attributes.get(_REASON)
         if state == "running" and driver is None:

@@ -27,6 +27,10 @@ _DEATHS = 3  # workers that one evaluation may take with it
 _LOOK = 1.0  # seconds between two looks at what else there is to do while evaluations run
 
 
+class NothingFound(SearchError):
+    """A search has no result, and nothing to go on with."""
+
+
 class Search:
     """The evaluations of one search.
 
@@ -94,7 +98,7 @@ class Search:
 
         Raises:
             ConfigError: the agent that was asked for cannot search this; nothing was evaluated yet.
-            SearchError: all evaluations of the agent that was asked for failed, or it has nothing to propose.
+            NothingFound: all evaluations of the agent that was asked for failed, or it has nothing to propose.
         """
         asked = self.config.agent
         warmup = getattr(self._make(asked).settings, "warmup", 0)
@@ -124,8 +128,10 @@ class Search:
         if not self.ranked(asked):
             first = next((done for done in self.evaluations if done.agent == asked), None)
             if first is None:
-                raise SearchError(f"{asked} has nothing to propose in this space; choose another agent or space")
-            raise SearchError(f"all evaluations of {asked} failed (the first: {first.error}); mend it and search again")
+                raise NothingFound(f"{asked} has nothing to propose in this space; choose another agent or space")
+            raise NothingFound(
+                f"all evaluations of {asked} failed (the first: {first.error}); mend it and search again"
+            )
         return True
 
     def _evaluate(self, workers: Workers, watch: Watch, asked_to_stop: Callable[[], bool]) -> None:

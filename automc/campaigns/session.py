@@ -23,6 +23,9 @@ _BEAT = 2.0  # seconds between two signs of life
 _SILENCE = 30.0  # seconds without one, after which a driver on another machine is taken for dead
 
 
+_held: set[tuple[str, int]] = set()  # claims of this process: storage and trial
+
+
 class Session:
     """A process that drives a campaign, from its claim to its end: a trial in the campaign's own study.
 
@@ -64,10 +67,11 @@ class Session:
             for other in sessions(self._storage, self._study):
                 if other._trial_id == mine or other.state != TrialState.RUNNING:
                     continue
-                if other._trial_id < mine and alive(other):
+                if other._trial_id < mine and alive(other, self._storage):
                     who = f"{other.user_attrs['host']}, process {other.user_attrs['pid']}"
                     raise ConfigError(
-                        f"{name}: another process is driving this campaign ({who}); wait for it, or pause it first"
+                        f"{self._storage.url}: campaign {name} is being driven by another process ({who}); wait for "
+                        "it, or stop it first"
                     )
                 if other._trial_id < mine:
                     self._end(other._trial_id, TrialState.FAIL)
@@ -75,13 +79,16 @@ class Session:
         except BaseException:
             self._end(mine, TrialState.PRUNED)
             raise
+        _held.add((self._storage.url, mine))
         return mine
 
     def close(self) -> None:
         """Says that the driver has ended, and lets others drive."""
         self._ended.set()
         self._heart.join()
-        self._end(self._trial, TrialState.COMPLETE)
+        _held.discard((self._storage.url, self._trial))
+        with contextlib.suppress(ConfigError):  # where it cannot be written, the process will soon be gone
+            self._end(self._trial, TrialState.COMPLETE)
 
     def _end(self, trial: int, state: TrialState) -> None:
         def action(storage: BaseStorage) -> None:
@@ -113,10 +120,12 @@ def sessions(storage: Storage, study: int) -> list[FrozenTrial]:
     return storage.do(lambda optuna: optuna.get_all_trials(study, deepcopy=False, states=states))
 
 
-def alive(session: FrozenTrial) -> bool:
-    """Says whether the process of a session that has not ended is still there."""
+def alive(session: FrozenTrial, storage: Storage) -> bool:
+    """Says whether the process of a session that has not ended is still there, and still drives."""
     there: dict[str, Any] = session.user_attrs
     if there["host"] == platform.node():
+        if there["pid"] == os.getpid():  # it may have ended and not been able to say so
+            return (storage.url, session._trial_id) in _held
         try:
             process = psutil.Process(there["pid"])
             if process.status() == psutil.STATUS_ZOMBIE:

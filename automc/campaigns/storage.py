@@ -35,7 +35,7 @@ class Storage:
             Optuna's proxy.
 
     Attributes:
-        url: as it was given, without a password.
+        url: as it was given, without a password; SQLite's file without what comes before its path.
         optuna: the storage, for Optuna's own tools.
 
     Raises:
@@ -44,7 +44,7 @@ class Storage:
 
     def __init__(self, url: str) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.url = url
+        self.url = url.removeprefix("sqlite:///")
         with self.errors():
             self.optuna = _open(url)
 
