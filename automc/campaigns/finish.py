@@ -159,6 +159,7 @@ def _finish(search: Search, folder: Path, staging: Path, checkpoints: Path, star
     rows += [_row(name, chosen[name][0], search, finals) for name in search.controls if name in chosen]
     rows.append(_row("best", best, search, finals))
     said, brought = verdict(rows, config.agent, setup.subject.task, config.finetune.controls)
+    early = [] if search.stopped is None else [f"The search ended early; {search.stopped}."]
     result = SearchResult(
         task=config.task,
         metric=setup.subject.task.metric,
@@ -175,7 +176,7 @@ def _finish(search: Search, folder: Path, staging: Path, checkpoints: Path, star
         units=setup.subject.units(),
         verdict=said,
         brought=brought,
-        claims=[*claims(search, rows), *(f"In the finals {line}." for line in finals.passed_by.values())],
+        claims=[*claims(search, rows), *(f"In the finals {line}." for line in finals.passed_by.values()), *early],
         seed=config.seed,
         seconds=round(time.monotonic() - start, 1),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -19,6 +19,7 @@ from automc.campaigns.setup import Setup
 from automc.campaigns.workers import Job, Outcome, Workers
 from automc.campaigns.workers.local import evaluated
 from automc.costs import Projection
+from automc.devices import Timing
 from automc.errors import ConfigError, SearchError, users_code
 from automc.evaluation import Evaluator
 from automc.search_spaces import Policy
@@ -261,6 +262,11 @@ class Search:
         self._journal.commit(done)
         self.evaluations.append(done)
         return done
+
+    def measured(self, done: Evaluated, timing: Timing) -> None:
+        """Commits what was measured of an evaluation."""
+        self._journal.measured(done, timing)
+        done.measured = timing
 
     def tightened(self, policy: Policy, agent: str, projection: Projection) -> Policy:
         """Returns an agent's policy projected onto tighter budgets, as the agent itself would."""
