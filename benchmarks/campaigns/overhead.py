@@ -1,8 +1,8 @@
 """What a search costs beside its evaluations: proposing, pricing, committing, learning, with workers that do nothing.
 
 A chain of 81 convolutions, 81 choices of width, priced by MACs. Every agent searches by itself, in a campaign of its
-own, with 200 evaluations that take no time; the figure is wall time for each, rows in the database included. Agents that
-learn by reinforcement train at every evaluation; their own time (propose and learn) is told apart.
+own, with 200 evaluations that take no time; the figure is wall time for each, its rows in the database included. Agents
+that learn by reinforcement train at every evaluation; their own time (propose and learn) is told apart.
 
     python benchmarks/campaigns/overhead.py [--storage URL] [--evaluations N] [AGENT ...]
 """
