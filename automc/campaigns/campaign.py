@@ -26,7 +26,7 @@ from automc.errors import ConfigError, nearest
 State = Literal["queued", "running", "paused", "finished", "failed", "cancelled"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-_RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD = (
+_RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD, _TOTAL = (
     "campaign",
     "about",
     "state",
@@ -34,6 +34,7 @@ _RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD = (
     "wish",
     "ended",
     "ahead",
+    "total",
 )
 
 
@@ -113,10 +114,9 @@ class Campaign:
 
     def __init__(self, storage: Storage, name: str) -> None:
         self.storage, self.name = storage, name
-        try:
-            self._study: int = storage.do(lambda optuna: optuna.get_study_id_from_name(name))
-        except KeyError:
-            raise ConfigError(f"no campaign {name} in {storage.url}{nearest(name, names(storage))}") from None
+        if name not in (there := names(storage)):
+            raise ConfigError(f"no campaign {name} in {storage.url}{nearest(name, there)}")
+        self._study: int = storage.do(lambda optuna: optuna.get_study_id_from_name(name))
         self.journal = Journal(storage, name)
 
     @classmethod
@@ -130,10 +130,9 @@ class Campaign:
         """
         if not _NAME.fullmatch(name):
             raise ConfigError(f"'{name}' cannot name a campaign: take letters, digits, '.', '_' and '-', 80 at most")
+        study = storage.do(lambda there: optuna.create_study(storage=there, study_name=name, load_if_exists=True))
         if name in names(storage):
             raise ConfigError(f"there is a campaign {name} in {storage.url}; choose another name: --name")
-        storage.do(lambda backend: optuna.create_study(storage=backend, study_name=name, load_if_exists=True)._study_id)
-        campaign = cls(storage, name)
         record = Record(
             config=config,
             folder=folder.resolve(),
@@ -142,9 +141,11 @@ class Campaign:
             owner=f"{getpass.getuser()}@{platform.node()}",
             created=datetime.now(UTC),
         )
-        campaign._set(_STATE, "queued")
-        campaign._set(_RECORD, record.model_dump(mode="json"))
-        return campaign
+        # the record last: with it, there is a campaign
+        attributes = record.model_dump(mode="json")
+        storage.do(lambda there: there.set_study_user_attr(study._study_id, _STATE, "queued"))
+        storage.do(lambda there: there.set_study_user_attr(study._study_id, _RECORD, attributes))
+        return cls(storage, name)
 
     @property
     def record(self) -> Record:
@@ -184,7 +185,7 @@ class Campaign:
         there = attributes.get(_ABOUT)
         if there is not None:
             agents = self.journal.agents()
-            count = sum(len(self.journal.evaluations(agent)) for agent in agents)
+            count = sum(self.journal.tally(agent).ended for agent in agents)
             if not resume and (attributes.get(_ENDED) or not count):
                 self._forget(agents)
             elif not resume:
@@ -201,7 +202,7 @@ class Campaign:
         ahead = about["ahead"] or ahead
         self._set(_ABOUT, plain)
         self._set(_AHEAD, ahead)
-        self._set("total", total)
+        self._set(_TOTAL, total)
         self._set(_ENDED, None)
         return ahead
 
@@ -233,7 +234,7 @@ class Campaign:
         attributes = self._attributes()
         held = sessions(self.storage, self._study)
         driver = next((one for one in held if one.state == TrialState.RUNNING and alive(one, self.storage)), None)
-        done = [one for agent in self.journal.agents() for one in self.journal.evaluations(agent)]
+        tallies = [self.journal.tally(agent) for agent in self.journal.agents()]
         state, reason = attributes[_STATE], attributes.get(_REASON)
         if state == "running" and driver is None:
             state, reason = "failed", "its driver ended without a word; go on with it: automc campaign resume"
@@ -245,11 +246,11 @@ class Campaign:
             started=held[0].datetime_start if held else None,
             ended=attributes.get(_ENDED),
             seconds=round(self.seconds(), 1),
-            worker_seconds=round(sum(one.seconds for one in done), 3),
-            evaluations=len(done),
-            failed=sum(one.score is None for one in done),
-            under_way=sum(len(self.journal.begun(agent)) for agent in self.journal.agents()),
-            total=attributes.get("total"),
+            worker_seconds=round(sum(one.seconds for one in tallies), 3),
+            evaluations=sum(one.ended for one in tallies),
+            failed=sum(one.failed for one in tallies),
+            under_way=sum(one.under_way for one in tallies),
+            total=attributes.get(_TOTAL),
             driver=f"{driver.user_attrs['host']}:{driver.user_attrs['pid']}" if driver else None,
         )
 
@@ -273,7 +274,10 @@ class Campaign:
         self.storage.do(action)
 
     def _attributes(self) -> dict[str, Any]:
-        return self.storage.do(lambda storage: storage.get_study_user_attrs(self._study))
+        try:
+            return self.storage.do(lambda storage: storage.get_study_user_attrs(self._study))
+        except KeyError:
+            raise ConfigError(f"{self.name} is no longer in {self.storage.url}: somebody deleted it") from None
 
     def _set(self, key: str, value: Any) -> None:
         self.storage.do(lambda storage: storage.set_study_user_attr(self._study, key, value))
