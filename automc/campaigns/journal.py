@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Container, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,13 @@ class Journal:
             for trial in self._trials(agent, _FINISHED)
         ]
         return sorted(done, key=lambda one: one.number)
+
+    def news(self, agent: str, seen: Container[int]) -> Iterator[tuple[int, datetime, Evaluated]]:
+        """Yields row, end and evaluation of an agent's finished ones whose rows are not among those seen."""
+        for trial in self._trials(agent, _FINISHED):
+            if trial.number not in seen and trial.datetime_complete is not None:
+                evaluation = Evaluated.model_validate_json(trial.user_attrs[_EVALUATION])
+                yield trial.number, trial.datetime_complete, evaluation
 
     def begun(self, agent: str) -> list[Begun]:
         """Returns an agent's evaluations that began and have not ended, in order."""
