@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from automc.campaigns.workers import cluster as _  # noqa: F401 - before Ray, which reads what it sets  # isort: split
-
 from ray.cluster_utils import Cluster
+
+from automc.campaigns.workers import cluster as _  # noqa: F401 - before Ray, which reads what it sets  # isort: split
 
 _SMALL = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
 

@@ -33,6 +33,5 @@ class TestRayWorkers(WorkersSuite):
         return open_workers(Compute(workers=2, ray_address=self.address), work)
 
     def test_nodes_share_the_work(self, workers: Workers, case: Case) -> None:
-        import ray
         outcomes = run(workers, [Job("all", number, policy) for number, policy in enumerate(case.policies * 4)])
         assert len({outcome.worker for outcome in outcomes}) == 2

@@ -125,14 +125,12 @@ def _run(
 ) -> SearchResult:
     start = time.monotonic()
     precision = Forward(setup.subject.task, setup.subject.model, config.fidelity.precision).precision
-    # no evaluation depends on who evaluates, how finalists are tuned, when to stop or who watches: these may be changed
-    # before a search is resumed
-    about = config.model_dump(mode="json", exclude={"finetune", "tensorboard", "compute", "limits"})
-    about |= {"model": setup.subject.digest, "precision": precision}
+    about = config.deciding() | {"model": setup.subject.digest, "precision": precision}
     workers_there = config.compute.workers
-    ahead = campaign.begin(about, resume, config.evaluations, 1 if workers_there == 1 else 2 * workers_there)
+    ahead = campaign.begin(about, resume, 1 if workers_there == 1 else 2 * workers_there)
     before = campaign.seconds()
     search = Search(config, setup, campaign.journal, out, campaign.digest, ahead)
+    campaign.describe(search.total(), setup.subject.task.metric, setup.subject.task.higher_is_better)
     work = Work(config.task, config.task_args, str(campaign.record.folder), search.evaluator, config.seed)
     with open_workers(config.compute, work) as workers:
         session.patient = True

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Container, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,23 +51,6 @@ class Begun:
     deaths: int = 0
 
 
-@dataclass(frozen=True)
-class Tally:
-    """How many evaluations an agent has.
-
-    Attributes:
-        ended: how many have ended, those that failed too.
-        failed: how many of them failed.
-        under_way: how many have begun and not ended.
-        seconds: that those that have ended took, together.
-    """
-
-    ended: int
-    failed: int
-    under_way: int
-    seconds: float
-
-
 class Journal:
     """The evaluations of one campaign.
 
@@ -83,7 +68,6 @@ class Journal:
         self._studies: dict[str, int] = {}
         self._rows: dict[str, dict[int, int]] = {}
         self._done: dict[int, Evaluated] = {}
-        self._seconds: dict[int, float] = {}
 
     def agents(self) -> list[str]:
         """Returns who has evaluations."""
@@ -106,6 +90,12 @@ class Journal:
             done.append(one.model_copy(update={"measured": timing}) if timing else one)
         return sorted(done, key=lambda one: one.number)
 
+    def news(self, agent: str, seen: Container[int]) -> Iterator[tuple[int, datetime, Evaluated]]:
+        """Yields number, end and evaluation of an agent's finished ones whose numbers are not among those seen."""
+        for number, trial in self._trials(agent).items():
+            if number not in seen and trial.state in _ENDED and trial.datetime_complete is not None:
+                yield number, trial.datetime_complete, Evaluated.model_validate_json(trial.user_attrs[_EVALUATION])
+
     def begun(self, agent: str) -> list[Begun]:
         """Returns an agent's evaluations that began and have not ended, in order."""
         rows = []
@@ -115,20 +105,6 @@ class Journal:
                 deaths = trial.user_attrs.get(_DEATHS, 0)
                 rows.append(Begun(number, Policy.from_dict(begun["policy"]), begun["extra"], deaths))
         return sorted(rows, key=lambda row: row.number)
-
-    def tally(self, agent: str) -> Tally:
-        """Counts an agent's evaluations; quicker than to look at each."""
-        trials = self._trials(agent).values()
-        ended = [trial for trial in trials if trial.state in _ENDED]
-        for trial in ended:
-            if trial._trial_id not in self._seconds:
-                self._seconds[trial._trial_id] = json.loads(trial.user_attrs[_EVALUATION])["seconds"]
-        return Tally(
-            len(ended),
-            sum(trial.state == TrialState.FAIL for trial in ended),
-            len(trials) - len(ended),
-            sum(self._seconds[trial._trial_id] for trial in ended),
-        )
 
     def begin(
         self,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from automc import progress
-from automc.agents import CONTROLS, Agent, Problem, make_agent
+from automc.agents import CONTROLS, Agent, Problem, agent_class, make_agent
 from automc.campaigns import checkpoints, events
 from automc.campaigns.checkpoints import Memory
 from automc.campaigns.config import SearchConfig
@@ -231,6 +231,15 @@ class Search:
             self._ahead,
             log if self.config.tensorboard else None,
         )
+
+    def total(self) -> int:
+        """Returns how many evaluations there are to be, all agents together: some controls have none in some spaces."""
+        total = 0
+        for name in self.agents:
+            most = agent_class(name).proposals
+            if most is None or self._make(name).propose() is not None:
+                total += min(most or self.config.evaluations, self.config.evaluations)
+        return total
 
     def _make(self, name: str) -> Agent:
         settings = self.config.agent_args if name == self.config.agent else {}

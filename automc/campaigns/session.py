@@ -22,6 +22,10 @@ from automc.errors import ConfigError
 
 _BEAT = 2.0  # seconds between two signs of life
 _SILENCE = 30.0  # seconds without one, after which a driver on another machine is taken for dead
+_RESTART = 60.0  # seconds more, after which it is not started again either: the supervisor's longest pause, and imports
+
+SUPERVISOR = "AUTOMC_SUPERVISOR"
+"""Names, in a driver's environment, the process that starts it again when it is killed."""
 
 
 _held: set[tuple[str, int]] = set()  # claims of this process: storage and trial
@@ -60,7 +64,9 @@ class Session:
         self._heart.start()
 
     def _claim(self, name: str, local: bool) -> int:
-        attributes = {**_myself(), "local": local, "seen": _now(), "claim": uuid4().hex}
+        attributes = {
+            **_myself(), "local": local, "seen": _now(), "claim": uuid4().hex, "supervisor": _supervisor()
+        }  # fmt: skip
         template = create_trial(state=TrialState.RUNNING, user_attrs=attributes)
         mine = self._storage.add_row(self._study, template, "claim")
         self.orphaned = False
@@ -124,21 +130,46 @@ def sessions(storage: Storage, study: int) -> list[FrozenTrial]:
 def alive(session: FrozenTrial, storage: Storage) -> bool:
     """Says whether the process of a session that has not ended is still there, and still drives."""
     there: dict[str, Any] = session.user_attrs
-    if there["host"] == platform.node():
-        if there["pid"] == os.getpid():  # it may have ended and not been able to say so
-            return (storage.url, session._trial_id) in _held
-        try:
-            process = psutil.Process(there["pid"])
-            if process.status() == psutil.STATUS_ZOMBIE:
-                return False
-            return bool(abs(process.create_time() - there["began"]) < 1)
-        except psutil.NoSuchProcess:
+    if there["host"] != platform.node():
+        return _silent(there) < _SILENCE
+    if there["pid"] == os.getpid():  # it may have ended and not been able to say so
+        return (storage.url, session._trial_id) in _held
+    return _runs(there)
+
+
+def supervised(session: FrozenTrial) -> bool:
+    """Says whether a process is still there that starts the session's driver again when it is killed."""
+    there: dict[str, Any] = session.user_attrs
+    if (supervisor := there.get("supervisor")) is None:
+        return False
+    return _runs(supervisor) if there["host"] == platform.node() else _silent(there) < _SILENCE + _RESTART
+
+
+def _runs(there: dict[str, Any]) -> bool:
+    """Says whether a process of this machine is there: another may have its number by now."""
+    try:
+        process = psutil.Process(there["pid"])
+        if process.status() == psutil.STATUS_ZOMBIE:
             return False
-    return (datetime.now(UTC) - datetime.fromisoformat(there["seen"])).total_seconds() < _SILENCE
+        return bool(abs(process.create_time() - there["began"]) < 1)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _silent(there: dict[str, Any]) -> float:
+    """Returns the seconds since a driver's last sign of life."""
+    return (datetime.now(UTC) - datetime.fromisoformat(there["seen"])).total_seconds()
 
 
 def _myself() -> dict[str, Any]:
     return {"host": platform.node(), "pid": os.getpid(), "began": psutil.Process().create_time()}
+
+
+def _supervisor() -> dict[str, Any] | None:
+    parent = os.getppid()
+    if os.environ.get(SUPERVISOR) != str(parent):
+        return None
+    return {"pid": parent, "began": psutil.Process(parent).create_time()}
 
 
 def _now() -> str:

@@ -226,7 +226,9 @@ class RayWorkers(Workers):
                 outcomes.append(ray.get(ref, timeout=0))
                 actor.since = time.monotonic()
             except RayError:
-                gone = actor.place is not None and ("node has died" in text or not self._cluster.there(actor.place.node))
+                gone = actor.place is not None and (
+                    "node has died" in text or not self._cluster.there(actor.place.node)
+                )
                 why = f"worker {actor.name} {'is gone with its machine' if gone else _ending(text)}"
                 seconds, place = time.monotonic() - actor.since, actor.place
                 outcome = Outcome(job, None, seconds, actor.name, place.versions if place else {}, why, True, gone)
@@ -237,7 +239,9 @@ class RayWorkers(Workers):
             self._failures += 1
             if self._failures >= _FAILURES:
                 self._cluster.check()
-                raise SearchError(f"{self._failures} workers in a row ended before they could evaluate: {_reason(text)}")
+                raise SearchError(
+                    f"{self._failures} workers in a row ended before they could evaluate: {_reason(text)}"
+                )
         self._replace(actor)
 
     def _replace(self, actor: _Actor) -> None:
@@ -247,7 +251,9 @@ class RayWorkers(Workers):
         """Says once that workers wait for room, while they do."""
         late = [a for a in self._actors if a.place is None and time.monotonic() - a.since > _PATIENCE]
         if late and not self._told:
-            progress.say(f"{len(late)} of {self.size} workers wait for room on the cluster; they join when there is some")
+            progress.say(
+                f"{len(late)} of {self.size} workers wait for room on the cluster; they join when there is some"
+            )
         self._told = bool(late)
 
 
