@@ -122,7 +122,7 @@ class Chaos:
             for node in self._nodes
             for raylet in [node.all_processes["raylet"][0].process.pid]
             for process in psutil.Process(raylet).children(recursive=True)
-            if "ray::" in " ".join(process.cmdline()) and "IDLE" not in " ".join(process.cmdline())
+            if _evaluates(process)
         ]
         return bool(workers) and _kill(self._random.choice(workers))
 
@@ -146,3 +146,12 @@ def _kill(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def _evaluates(process: psutil.Process) -> bool:
+    """Says whether one of Ray's processes is a worker of ours; a node ends with its agents, which are no workers."""
+    try:
+        command = " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
+    return "ray::" in command and "Agent" not in command and "IDLE" not in command
