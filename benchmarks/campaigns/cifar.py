@@ -1,7 +1,7 @@
-"""A real campaign, killed half-way and resumed, beside one that was left alone: ResNet-20, CIFAR-10, two workers on Ray.
+"""A real campaign, killed half-way and resumed, beside one left alone: ResNet-20, CIFAR-10, two workers on Ray.
 
 Its driver is killed with -9 when half of the evaluations are committed, and once more while finalists are fine-tuned
-under Tune. Prints, for both: evaluations, how often an evaluation was begun, sessions, the best policy's scores, seconds.
+under Tune. Prints, for both: evaluations, the best policy and its scores, workers and seconds.
 
     AUTOMC_CIFAR10=... AUTOMC_WEIGHTS=... python benchmarks/campaigns/cifar.py OUT [EVALUATIONS]
 
