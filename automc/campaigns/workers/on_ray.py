@@ -13,7 +13,7 @@ from automc import progress
 from automc.campaigns.config import Compute
 from automc.campaigns.workers._base import Job, Outcome, Work, Workers
 from automc.campaigns.workers.actor import MUST_AGREE, Place, Prepared, Worker
-from automc.campaigns.workers.cluster import Connection  # before Ray, which reads what it sets
+from automc.campaigns.workers.cluster import Connection, runtime_env  # before Ray, which reads what it sets
 from automc.campaigns.workers.shared import Shared  # isort: split
 
 import ray
@@ -70,13 +70,12 @@ class RayWorkers(Workers):
         self._told = False
         self._cluster = Connection(compute)
         try:
-            env = {"OMP_NUM_THREADS": str(compute.cpus), "OMP_WAIT_POLICY": "PASSIVE"}
             self._class = ray.remote(Worker).options(  # type: ignore[attr-defined]
                 num_cpus=compute.cpus,
                 num_gpus=compute.gpus,
                 max_restarts=0,  # a death is to be seen
                 scheduling_strategy="SPREAD",
-                runtime_env={"env_vars": env},
+                runtime_env=runtime_env(compute),
             )
             self._threads = compute.cpus
             try:
@@ -247,7 +246,7 @@ class RayWorkers(Workers):
         """Says once that workers wait for room, while they do."""
         late = [a for a in self._actors if a.place is None and time.monotonic() - a.since > _PATIENCE]
         if late and not self._told:
-            progress.say(f"{len(late)} of {self.size} workers wait for room on the cluster; they join when there is some")
+            progress.say(f"{len(late)} of {self.size} workers have not begun: Ray starts them, or has no room for them yet")
         self._told = bool(late)
 
 
