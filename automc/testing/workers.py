@@ -127,8 +127,10 @@ def make_case(seconds: float = 0.0) -> Case:
     evaluator = _evaluator({})
     space = build_space(evaluator.graph, SpaceConfig(channel_multiple=2), 2)
     last = [len(axis.options) - 1 for axis in space.axes]
-    indices = [[max(most - 1 - number % 3, 0) if at == number // 3 else most for at, most in enumerate(last)]
-               for number in range(_JOBS + 1)]
+    indices = [
+        [max(most - 1 - number % 3, 0) if at == number // 3 else most for at, most in enumerate(last)]
+        for number in range(_JOBS + 1)
+    ]
     policies = list(dict.fromkeys(space.decode(np.array(one)) for one in indices))
     scores: list[float | None] = [evaluator.evaluate(policy).score for policy in policies]
     arguments = {"fails": [scores[1]], "kills": [scores[-1]], "seconds": seconds}

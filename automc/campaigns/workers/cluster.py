@@ -10,24 +10,15 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-_SETTINGS = {  # Ray reads them when it is imported
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # each line: what happens to workers is said by us
-    # a driver whose head is gone is ended by Ray after these seconds, with exit code 1; `_SILENCE` is shorter
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "15",
-}
-for _name, _value in _SETTINGS.items():
-    os.environ.setdefault(_name, _value)
+import ray
 
-import ray  # noqa: E402
-
-from automc import progress  # noqa: E402
-from automc.campaigns.config import Compute  # noqa: E402
-from automc.campaigns.workers.head import check_head, unreachable  # noqa: E402
-from automc.errors import ClusterLost, ConfigError, one_line  # noqa: E402
+from automc import progress
+from automc.campaigns.config import Compute
+from automc.campaigns.workers.head import check_head, unreachable
+from automc.errors import ClusterLost, ConfigError, one_line
 
 _LOOK = 1.0  # seconds between two looks at whether the head is there
-_SILENCE = 6.0  # seconds without an answer after which it is gone
+_SILENCE = 6.0  # seconds without an answer after which it is gone; before Ray ends this process for that
 
 
 class Connection:
