@@ -93,9 +93,9 @@ class Journal:
 
     def evaluations(self, agent: str) -> list[Evaluated]:
         """Returns an agent's finished evaluations, those that failed too, in the order in which they were proposed."""
+        trials, done = self._trials(agent), []
         measured = self._measured(agent)
-        done = []
-        for trial in self._trials(agent).values():
+        for trial in trials.values():
             if trial.state not in _ENDED:
                 continue
             if (one := self._done.get(trial._trial_id)) is None:
@@ -192,14 +192,16 @@ class Journal:
 
     def _trials(self, agent: str) -> dict[int, FrozenTrial]:
         """Returns the rows of an agent by their numbers, in the order in which they were made."""
-        if not self._has(agent):
-            return {}
-        try:
-            study = self._study(agent)
-            return _by_number(self._storage.do(lambda storage: storage.get_all_trials(study, deepcopy=False)))
-        except KeyError:  # somebody deleted it
-            del self._studies[agent]
-            return {}
+
+        def action(storage: BaseStorage) -> list[FrozenTrial]:
+            return list(storage.get_all_trials(self._study(agent), deepcopy=False))
+
+        while self._has(agent):
+            try:
+                return _by_number(self._storage.do(action))
+            except KeyError:  # somebody deleted it, and may have begun it anew
+                del self._studies[agent]
+        return {}
 
     def _known(self, agent: str) -> dict[int, int]:
         if agent not in self._rows:

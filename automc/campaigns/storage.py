@@ -25,6 +25,9 @@ T = TypeVar("T")
 PATIENCE = 300.0
 """Seconds that a campaign waits for a database that went away."""
 
+PAUSE = 1.0
+"""Seconds between two looks whether it is back."""
+
 
 def default_storage() -> str:
     """Returns where campaigns are kept where nobody says: ``AUTOMC_STORAGE``, or a file among the user's data."""
@@ -100,7 +103,7 @@ class Storage:
                 if not self._since:
                     self._since = now
                     progress.say(f"{error}; waiting for it")
-                time.sleep(1.0)
+                time.sleep(PAUSE)
                 self._reconnect()
             else:
                 if self._since:
