@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import optuna
@@ -18,7 +19,7 @@ from automc.campaigns.databases import normal, open_database, shown, sqlite_url
 from automc.campaigns.outages import Away, told
 from automc.errors import AutoMCError
 
-__all__ = ["Away", "Storage", "default_storage", "sqlite_url"]
+__all__ = ["Away", "Storage", "default_storage", "set_times", "sqlite_url", "times"]
 
 T = TypeVar("T")
 
@@ -153,3 +154,15 @@ class Storage:
             backend.engine.dispose()
         elif isinstance(backend, GrpcStorageProxy):
             backend.close()
+
+
+def times(trial: FrozenTrial) -> tuple[datetime, datetime | None]:
+    """Returns when a trial began and ended, in UTC; Optuna gives local times without a zone."""
+    assert trial.datetime_start is not None  # of all that is not waiting
+    return trial.datetime_start.astimezone(UTC), trial.datetime_complete and trial.datetime_complete.astimezone(UTC)
+
+
+def set_times(trial: FrozenTrial, started: datetime, ended: datetime | None) -> None:
+    """Sets when a trial began and ended, as Optuna wants it."""
+    trial.datetime_start = started.astimezone().replace(tzinfo=None)
+    trial.datetime_complete = ended and ended.astimezone().replace(tzinfo=None)
