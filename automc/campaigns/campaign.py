@@ -9,6 +9,7 @@ import json
 import platform
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -146,18 +147,6 @@ class Campaign:
         Raises:
             ConfigError: the name is taken, or none.
         """
-        if not _NAME.fullmatch(name):
-            raise ConfigError(f"'{name}' cannot name a campaign: take letters, digits, '.', '_' and '-', 80 at most")
-        taken = ConfigError(f"there is a campaign {name} in {storage.url}; choose another name: --name")
-        if name in names(storage):
-            raise taken
-        try:
-            study = storage.do(lambda there: optuna.create_study(storage=there, study_name=name))
-        except DuplicatedStudyError:  # another process was quicker, or one was cut short here, maybe this one
-            time.sleep(1.0)
-            if name in names(storage):
-                raise taken from None
-            study = storage.do(lambda there: optuna.load_study(storage=there, study_name=name))
         record = Record(
             config=config,
             folder=folder.resolve(),
@@ -167,11 +156,7 @@ class Campaign:
             created=datetime.now(UTC),
             asked=asked or {},
         )
-        # the record last: with it, there is a campaign
-        attributes = record.model_dump(mode="json")
-        storage.do(lambda there: there.set_study_user_attr(study._study_id, _STATE, "queued"))
-        storage.do(lambda there: there.set_study_user_attr(study._study_id, _RECORD, attributes))
-        return cls(storage, name)
+        return add(storage, name, {_STATE: "queued", _RECORD: record.model_dump(mode="json")})
 
     @property
     def record(self) -> Record:
@@ -311,20 +296,16 @@ class Campaign:
         """Deletes its record and journal; its files stay. Raises ConfigError where it is being driven."""
         if (driver := self.status().driver) is not None:
             raise ConfigError(f"{self.name} is being driven by {driver}; cancel it first: automc campaign cancel")
-        self._forget(self.journal.agents())
-        self._delete(self.name)
+        _delete_all(self.storage, self.name)
 
     def _forget(self, agents: list[str]) -> None:
         for agent in agents:
-            self._delete(f"{self.name}/{agent}")
+            _delete(self.storage, f"{self.name}/{agent}")
         self.journal, self.standing = Journal(self.storage, self.name), Standing()
 
-    def _delete(self, study: str) -> None:
-        def action(storage: BaseStorage) -> None:
-            with contextlib.suppress(KeyError):  # it is gone already, and the answer was lost
-                storage.delete_study(storage.get_study_id_from_name(study))
-
-        self.storage.do(action)
+    def attributes(self) -> dict[str, Any]:
+        """Returns all that is kept of it beside evaluations and sessions, as plain data."""
+        return self._attributes()
 
     def _attributes(self) -> dict[str, Any]:
         try:
@@ -334,6 +315,64 @@ class Campaign:
 
     def _set(self, key: str, value: Any) -> None:
         self.storage.do(lambda storage: storage.set_study_user_attr(self._study, key, value))
+
+
+def add(
+    storage: Storage, name: str, attributes: dict[str, Any], fill: Callable[[int], None] = lambda study: None
+) -> Campaign:
+    """Adds a campaign, whole or not at all.
+
+    Args:
+        storage: where it is kept.
+        name: its name.
+        attributes: of its study, state and record among them; the record makes it a campaign, and is written last.
+        fill: adds what else there is, given the campaign's own study.
+
+    Raises:
+        ConfigError: the name is taken, or none.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"'{name}' cannot name a campaign: take letters, digits, '.', '_' and '-', 80 at most")
+    studies = storage.do(lambda there: there.get_all_studies())
+    if (there := next((one for one in studies if one.study_name == name), None)) is not None:
+        if _RECORD in there.user_attrs or _STATE not in there.user_attrs:  # a campaign, or somebody's own study
+            raise ConfigError(f"there is a campaign {name} in {storage.url}; choose another name: --name")
+        _delete_all(storage, name)  # whoever began to add it was killed
+    try:
+        study = storage.do(lambda there: optuna.create_study(storage=there, study_name=name))._study_id
+    except DuplicatedStudyError:  # another process was quicker, or the answer to this one was lost
+        time.sleep(1.0)
+        if name in names(storage):
+            raise ConfigError(f"there is a campaign {name} in {storage.url}; choose another name: --name") from None
+        study = storage.do(lambda there: there.get_study_id_from_name(name))
+
+    def put(key: str) -> None:
+        storage.do(lambda there: there.set_study_user_attr(study, key, attributes[key]))
+
+    try:
+        put(_STATE)
+        fill(study)
+        for key in attributes.keys() - {_STATE, _RECORD}:
+            put(key)
+        put(_RECORD)
+    except BaseException:
+        _delete_all(storage, name)
+        raise
+    return Campaign(storage, name)
+
+
+def _delete_all(storage: Storage, name: str) -> None:
+    for agent in Journal(storage, name).agents():
+        _delete(storage, f"{name}/{agent}")
+    _delete(storage, name)
+
+
+def _delete(storage: Storage, study: str) -> None:
+    def action(there: BaseStorage) -> None:
+        with contextlib.suppress(KeyError):  # it is gone already, and the answer was lost
+            there.delete_study(there.get_study_id_from_name(study))
+
+    storage.do(action)
 
 
 def names(storage: Storage) -> list[str]:
