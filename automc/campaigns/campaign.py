@@ -192,6 +192,12 @@ class Campaign:
         self.end("queued")
 
     @property
+    def noted(self) -> State:
+        """Its state as it was noted last, whether or not its driver is still there."""
+        state: State = self._attributes()[_STATE]
+        return state
+
+    @property
     def wished(self) -> str | None:
         """What somebody asks of its driver: ``pause``, ``cancel`` or None."""
         return self._attributes().get(_WISH)

@@ -106,20 +106,20 @@ class Supervisor:
         with self._look() as campaign:
             if campaign is None:
                 return (None if code < 0 or code == LOST else code), reason
-            status = campaign.status()
+            status, state = campaign.status(), campaign.noted
             if status.driver is not None:  # another process drives it, and this one was refused
                 return code, reason
-            if status.state in ("paused", "cancelled", "finished"):
-                return (DONE if status.state == "finished" else INTERRUPTED), reason
+            if state in ("paused", "cancelled", "finished"):
+                return (DONE if state == "finished" else INTERRUPTED), reason
             if (wish := campaign.wished) is not None:
                 campaign.end("cancelled" if wish == "cancel" else "paused")
                 return INTERRUPTED, reason
-            if status.state == "failed" and code > 0 and status.reason:
+            if state == "failed" and code > 0 and status.reason:
                 reason = status.reason
-            if code < 0 or code == LOST or status.state == "running" or (code == BAD_INPUT and for_nothing):
+            if code < 0 or code == LOST or state == "running" or (code == BAD_INPUT and for_nothing):
                 campaign.end("running", reason)
                 return None, reason
-            if status.state == "queued":
+            if state == "queued":
                 campaign.end("failed", f"its driver ended before it began ({reason})")
         return code, reason
 
@@ -127,8 +127,7 @@ class Supervisor:
         """Notes that the campaign is paused, where the driver could not do so itself."""
         with self._look() as campaign:
             if campaign is not None:
-                status = campaign.status()
-                if status.driver is None and status.state in ("queued", "running"):
+                if campaign.noted in ("queued", "running") and campaign.status().driver is None:
                     campaign.end("paused")
 
     def _give_up(self, failures: int, why: str) -> None:
