@@ -50,7 +50,7 @@ class SearchError(AutoMCError):
 
 
 class ClusterLost(AutoMCError):
-    """The cluster went away, or the connection to it; a driver that is started again goes on."""
+    """The Ray cluster is gone, through no fault of what was asked for: it is worth trying again."""
 
 
 def one_line(error: BaseException, length: int = 300) -> str:

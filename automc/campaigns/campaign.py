@@ -16,20 +16,19 @@ from typing import Any, Literal
 import optuna
 from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import BaseStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel, ConfigDict, Field
 
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.journal import Journal
 from automc.campaigns.session import Session, alive, sessions, supervised
-from automc.campaigns.standing import Standing
 from automc.campaigns.storage import Storage
 from automc.errors import ConfigError, nearest
 
 State = Literal["queued", "running", "paused", "finished", "failed", "cancelled"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-_RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD = (
+_RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD, _TOTAL, _METRIC, _HIGHER = (
     "campaign",
     "about",
     "state",
@@ -37,6 +36,9 @@ _RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD = (
     "wish",
     "ended",
     "ahead",
+    "total",
+    "metric",
+    "higher_is_better",
 )
 
 
@@ -83,6 +85,7 @@ class Status(BaseModel):
         driver: host and process that drive it now.
         since: when that began, or whoever drove it last, without a zone.
         metric: name of the score; None before it began.
+        higher_is_better: the direction of scores.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -102,6 +105,7 @@ class Status(BaseModel):
     driver: str | None
     since: datetime | None
     metric: str | None
+    higher_is_better: bool
 
 
 class Campaign:
@@ -115,7 +119,6 @@ class Campaign:
         storage: where it is kept.
         name: its name.
         journal: its evaluations.
-        standing: figures of those that have ended, as of the last `status`.
 
     Raises:
         ConfigError: there is none of that name.
@@ -123,12 +126,10 @@ class Campaign:
 
     def __init__(self, storage: Storage, name: str) -> None:
         self.storage, self.name = storage, name
-        try:
-            self._study: int = storage.do(lambda optuna: optuna.get_study_id_from_name(name))
-        except KeyError:
-            raise ConfigError(f"no campaign {name} in {storage.url}{nearest(name, names(storage))}") from None
+        if name not in (there := names(storage)):
+            raise ConfigError(f"no campaign {name} in {storage.url}{nearest(name, there)}")
+        self._study: int = storage.do(lambda optuna: optuna.get_study_id_from_name(name))
         self.journal = Journal(storage, name)
-        self.standing = Standing()
 
     @classmethod
     def create(
@@ -152,12 +153,12 @@ class Campaign:
         if name in names(storage):
             raise taken
         try:
-            storage.do(lambda backend: optuna.create_study(storage=backend, study_name=name)._study_id)
+            study = storage.do(lambda there: optuna.create_study(storage=there, study_name=name))
         except DuplicatedStudyError:  # another process was quicker, or one was cut short here, maybe this one
             time.sleep(1.0)
             if name in names(storage):
                 raise taken from None
-        campaign = cls(storage, name)
+            study = storage.do(lambda there: optuna.load_study(storage=there, study_name=name))
         record = Record(
             config=config,
             folder=folder.resolve(),
@@ -167,9 +168,11 @@ class Campaign:
             created=datetime.now(UTC),
             asked=asked or {},
         )
-        campaign._set(_STATE, "queued")
-        campaign._set(_RECORD, record.model_dump(mode="json"))
-        return campaign
+        # the record last: with it, there is a campaign
+        attributes = record.model_dump(mode="json")
+        storage.do(lambda there: there.set_study_user_attr(study._study_id, _STATE, "queued"))
+        storage.do(lambda there: there.set_study_user_attr(study._study_id, _RECORD, attributes))
+        return cls(storage, name)
 
     @property
     def record(self) -> Record:
@@ -192,10 +195,15 @@ class Campaign:
         self.end("queued")
 
     @property
-    def noted(self) -> State:
-        """Its state as it was noted last, whether or not its driver is still there."""
-        state: State = self._attributes()[_STATE]
-        return state
+    def driver(self) -> str | None:
+        """Host and process that drive it now."""
+        return _driver(sessions(self.storage, self._study))
+
+    @property
+    def noted(self) -> tuple[State, str | None]:
+        """Its state as it was noted last, whether or not its driver is still there, and the reason for it."""
+        attributes = self._attributes()
+        return attributes[_STATE], attributes.get(_REASON)
 
     @property
     def wished(self) -> str | None:
@@ -212,7 +220,7 @@ class Campaign:
 
     def describe(self, total: int, metric: str, higher_is_better: bool) -> None:
         """Notes, for whoever watches, how many evaluations there are to be and what their score is."""
-        for key, value in (("total", total), ("metric", metric), ("higher_is_better", higher_is_better)):
+        for key, value in ((_TOTAL, total), (_METRIC, metric), (_HIGHER, higher_is_better)):
             self._set(key, value)
 
     def begin(self, about: dict[str, Any], resume: bool, ahead: int) -> int:
@@ -234,7 +242,7 @@ class Campaign:
         there = attributes.get(_ABOUT)
         if there is not None:
             agents = self.journal.agents()
-            count = sum(len(self.journal.evaluations(agent)) for agent in agents)
+            count = sum(self.journal.tally(agent).ended for agent in agents)
             if not resume and (attributes.get(_ENDED) or not count):
                 self._forget(agents)
             elif not resume:
@@ -271,7 +279,7 @@ class Campaign:
 
     def wish(self, what: Literal["pause", "cancel"]) -> None:
         """Asks its driver for something; where there is none, it is so at once."""
-        if self.status().driver is None:
+        if self.driver is None:
             self.end("paused" if what == "pause" else "cancelled")
         else:
             self._set(_WISH, what)
@@ -280,11 +288,9 @@ class Campaign:
         """Returns how it stands."""
         attributes = self._attributes()
         held = sessions(self.storage, self._study)
-        driver = next((one for one in held if one.state == TrialState.RUNNING and alive(one)), None)
+        driver = _driver(held)
         record = Record.model_validate(attributes[_RECORD])
-        self.standing.metric = record.config.budgets[0].metric
-        self.standing.higher_is_better = attributes.get("higher_is_better", True)
-        self.standing.read(self.journal)
+        tallies = [self.journal.tally(agent) for agent in self.journal.agents()]
         state, reason = attributes[_STATE], attributes.get(_REASON)
         if state == "running" and driver is None:
             reason = reason or "its driver ended without a word"
@@ -300,19 +306,20 @@ class Campaign:
             started=held[0].datetime_start if held else None,
             ended=attributes.get(_ENDED),
             seconds=round(self.seconds(), 1),
-            worker_seconds=round(self.standing.worker_seconds, 3),
-            evaluations=self.standing.evaluations,
-            failed=self.standing.failed,
-            under_way=sum(len(self.journal.begun(agent)) for agent in self.journal.agents()),
-            total=attributes.get("total"),
-            driver=f"{driver.user_attrs['host']}:{driver.user_attrs['pid']}" if driver else None,
+            worker_seconds=round(sum(one.seconds for one in tallies), 3),
+            evaluations=sum(one.ended for one in tallies),
+            failed=sum(one.failed for one in tallies),
+            under_way=sum(one.under_way for one in tallies),
+            total=attributes.get(_TOTAL),
+            driver=driver,
             since=held[-1].datetime_start if held else None,
-            metric=attributes.get("metric"),
+            metric=attributes.get(_METRIC),
+            higher_is_better=attributes.get(_HIGHER, True),
         )
 
     def delete(self) -> None:
         """Deletes its record and journal; its files stay. Raises ConfigError where it is being driven."""
-        if (driver := self.status().driver) is not None:
+        if (driver := self.driver) is not None:
             raise ConfigError(f"{self.name} is being driven by {driver}; cancel it first: automc campaign cancel")
         self._forget(self.journal.agents())
         self._delete(self.name)
@@ -320,7 +327,7 @@ class Campaign:
     def _forget(self, agents: list[str]) -> None:
         for agent in agents:
             self._delete(f"{self.name}/{agent}")
-        self.journal, self.standing = Journal(self.storage, self.name), Standing()
+        self.journal = Journal(self.storage, self.name)
 
     def _delete(self, study: str) -> None:
         def action(storage: BaseStorage) -> None:
@@ -330,10 +337,18 @@ class Campaign:
         self.storage.do(action)
 
     def _attributes(self) -> dict[str, Any]:
-        return self.storage.do(lambda storage: storage.get_study_user_attrs(self._study))
+        try:
+            return self.storage.do(lambda storage: storage.get_study_user_attrs(self._study))
+        except KeyError:
+            raise ConfigError(f"{self.name} is no longer in {self.storage.url}: somebody deleted it") from None
 
     def _set(self, key: str, value: Any) -> None:
         self.storage.do(lambda storage: storage.set_study_user_attr(self._study, key, value))
+
+
+def _driver(held: list[FrozenTrial]) -> str | None:
+    driver = next((one for one in held if one.state == TrialState.RUNNING and alive(one)), None)
+    return f"{driver.user_attrs['host']}:{driver.user_attrs['pid']}" if driver else None
 
 
 def names(storage: Storage) -> list[str]:

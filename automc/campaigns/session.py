@@ -9,6 +9,7 @@ import signal
 import threading
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import psutil
 from optuna.exceptions import UpdateFinishedTrialError
@@ -60,9 +61,9 @@ class Session:
         self._heart.start()
 
     def _claim(self, name: str, local: bool) -> int:
-        attributes = {**_myself(), "local": local, "seen": _now(), "supervisor": _supervisor()}
+        attributes = {**_myself(), "local": local, "seen": _now(), "claim": uuid4().hex, "supervisor": _supervisor()}
         template = create_trial(state=TrialState.RUNNING, user_attrs=attributes)
-        mine = self._storage.do(lambda storage: storage.create_new_trial(self._study, template))
+        mine = self._storage.add_row(self._study, template, "claim")
         self.orphaned = False
         try:
             for other in sessions(self._storage, self._study):

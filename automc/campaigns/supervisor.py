@@ -106,16 +106,16 @@ class Supervisor:
         with self._look() as campaign:
             if campaign is None:
                 return (None if code < 0 or code == LOST else code), reason
-            status, state = campaign.status(), campaign.noted
-            if status.driver is not None:  # another process drives it, and this one was refused
+            state, noted = campaign.noted
+            if campaign.driver is not None:  # another process drives it, and this one was refused
                 return code, reason
             if state in ("paused", "cancelled", "finished"):
                 return (DONE if state == "finished" else INTERRUPTED), reason
             if (wish := campaign.wished) is not None:
                 campaign.end("cancelled" if wish == "cancel" else "paused")
                 return INTERRUPTED, reason
-            if state == "failed" and code > 0 and status.reason:
-                reason = status.reason
+            if state == "failed" and code > 0 and noted:
+                reason = noted
             if code < 0 or code == LOST or state == "running" or (code == BAD_INPUT and for_nothing):
                 campaign.end("running", reason)
                 return None, reason
@@ -126,9 +126,8 @@ class Supervisor:
     def _settle(self) -> None:
         """Notes that the campaign is paused, where the driver could not do so itself."""
         with self._look() as campaign:
-            if campaign is not None:
-                if campaign.noted in ("queued", "running") and campaign.status().driver is None:
-                    campaign.end("paused")
+            if campaign and campaign.noted[0] in ("queued", "running") and campaign.driver is None:
+                campaign.end("paused")
 
     def _give_up(self, failures: int, why: str) -> None:
         reason = f"given up: {failures} drivers in a row ended before an evaluation had; the last: {why}"
@@ -160,9 +159,8 @@ class Supervisor:
         with self._look() as campaign:
             if campaign is None:
                 return 0, frozenset()
-            status = campaign.status()
-            epochs = (status.record.out / FOLDER).glob("*/*")
-            return status.evaluations, frozenset((str(path), _written(path)) for path in epochs)
+            epochs = (campaign.record.out / FOLDER).glob("*/*")
+            return campaign.status().evaluations, frozenset((str(path), _written(path)) for path in epochs)
 
     def _wait(self, seconds: float) -> bool:
         """Waits; says whether nobody asked to stop meanwhile."""

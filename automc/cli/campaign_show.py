@@ -14,7 +14,7 @@ from automc.cli.output import JsonFlag, print_json, print_table
 if TYPE_CHECKING:
     from automc.campaigns import SearchResult
     from automc.campaigns.campaign import Campaign, Status
-    from automc.campaigns.standing import Point
+    from automc.campaigns.standing import Point, Standing
 
 
 def list_campaigns(storage: StorageOption = None, as_json: JsonFlag = False) -> None:
@@ -106,11 +106,20 @@ class Figures:
     Attributes:
         status: how it stands.
         standing: figures of its evaluations.
+
+    Args:
+        campaign: the campaign.
+        before: figures of its evaluations from an earlier look, which has read most of them already.
     """
 
-    def __init__(self, campaign: Campaign) -> None:
+    def __init__(self, campaign: Campaign, before: Standing | None = None) -> None:
+        from automc.campaigns.standing import Standing
+
         self.status: Status = campaign.status()
-        self.standing = campaign.standing
+        self.standing = before or Standing()
+        self.standing.metric = self.status.record.config.budgets[0].metric
+        self.standing.higher_is_better = self.status.higher_is_better
+        self.standing.read(campaign.journal)
 
     @property
     def progress(self) -> str:
