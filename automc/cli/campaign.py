@@ -56,7 +56,7 @@ def start(
     with opened(storage, begin=True) as there:
         chosen = name or _free_name(config.stem, there)
         folder = out or Path("runs") / chosen
-        _refuse_shared(folder, there)
+        _refuse_shared(folder, there, chosen)
         if unfinished(folder):
             raise ConfigError(f"{folder} has a search that has not ended; choose another folder: --out")
         files.ensure_writable(folder)
@@ -126,10 +126,10 @@ def _free_name(stem: str, storage: Storage) -> str:
     return name
 
 
-def _refuse_shared(folder: Path, storage: Storage) -> None:
+def _refuse_shared(folder: Path, storage: Storage, name: str) -> None:
     from automc.campaigns.campaign import Campaign, names
     from automc.errors import ConfigError
 
-    for name in names(storage):
-        if Campaign(storage, name).record.out == folder.resolve():
-            raise ConfigError(f"{folder} is where {name} writes to; choose another folder: --out")
+    for other in names(storage):
+        if other != name and Campaign(storage, other).record.out == folder.resolve():
+            raise ConfigError(f"{folder} is where {other} writes to; choose another folder: --out")

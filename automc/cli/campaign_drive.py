@@ -144,9 +144,7 @@ def drive(name: str, storage: StorageOption = None) -> None:
             progress.say(f"{name} is {campaign.noted[0]}; what has finished is kept")
             raise
         except AutoMCError as error:
-            if (
-                campaign.noted[0] == "queued" and campaign.driver is None
-            ):  # it did not come as far as noting that itself
+            if campaign.noted[0] == "queued" and campaign.driver is None:  # it noted nothing itself
                 campaign.end("failed", one_line(error))
             raise
         show(result, campaign.record.out)
