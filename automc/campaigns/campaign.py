@@ -274,7 +274,8 @@ class Campaign:
         for one in sessions(self.storage, self._study):
             ended = one.datetime_complete or datetime.fromisoformat(one.user_attrs["seen"]).astimezone()
             assert one.datetime_start is not None  # Optuna notes it with every row
-            seconds += (ended.replace(tzinfo=None) - one.datetime_start).total_seconds()
+            # signs of life are told in whole seconds
+            seconds += max((ended.replace(tzinfo=None) - one.datetime_start).total_seconds(), 0.0)
         return seconds
 
     def wish(self, what: Literal["pause", "cancel"]) -> None:

@@ -25,7 +25,7 @@ LOG = "campaign.log"
 
 _BEGINS = 60.0  # seconds in which a driver has usually begun
 
-Name = Annotated[str, typer.Argument(help="The campaign's name.")]
+Name = Annotated[str, typer.Argument(help="The campaign's name.", metavar="NAME")]
 StorageOption = Annotated[
     str | None,
     typer.Option(
