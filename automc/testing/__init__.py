@@ -6,6 +6,7 @@ from automc.testing.environments import EnvSuite
 from automc.testing.hardware import HardwareSuite
 from automc.testing.problems import PlantedProblem, toy_problem, toy_score
 from automc.testing.tasks import TaskSuite
+from automc.testing.workers import WorkersSuite
 
 __all__ = [
     "AgentSuite",
@@ -14,6 +15,7 @@ __all__ = [
     "HardwareSuite",
     "PlantedProblem",
     "TaskSuite",
+    "WorkersSuite",
     "toy_problem",
     "toy_score",
 ]

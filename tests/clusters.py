@@ -1,0 +1,27 @@
+"""A Ray cluster of several nodes on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ray.cluster_utils import Cluster
+
+
+@contextmanager
+def ray_cluster(*nodes: int) -> Iterator[Cluster]:
+    """Starts a node with so many processors for each number, the head first; ends all of them."""
+    cluster = Cluster()
+    try:
+        for processors in nodes:
+            add_node(cluster, processors)
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+def add_node(cluster: Cluster, processors: int, **environment: str) -> Any:
+    """Starts one more node, whose processes have more in their environment."""
+    settings: dict[str, Any] = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
+    return cluster.add_node(num_cpus=processors, env_vars=environment or None, **settings)
