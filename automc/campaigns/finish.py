@@ -13,11 +13,12 @@ from pathlib import Path
 import torch
 
 from automc import files, progress
-from automc.campaigns.campaign import Campaign, State, names
+from automc.campaigns.campaign import Campaign, names
 from automc.campaigns.checkpoints import FOLDER
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.finalists import Finalist, Finals
 from automc.campaigns.journal import FILE
+from automc.campaigns.record import State
 from automc.campaigns.reports import claims, render_html, verdict
 from automc.campaigns.result import Int8, Row, SearchResult, Tuned
 from automc.campaigns.search import NothingFound, Search

@@ -52,6 +52,23 @@ class Begun:
 
 
 @dataclass(frozen=True)
+class Tally:
+    """How many evaluations an agent has.
+
+    Attributes:
+        ended: how many have ended, those that failed too.
+        failed: how many of them failed.
+        under_way: how many have begun and not ended.
+        seconds: that those that have ended took, together.
+    """
+
+    ended: int
+    failed: int
+    under_way: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Entry:
     """A row: an evaluation that began, and may have ended.
 
@@ -85,6 +102,7 @@ class Journal:
         self._studies: dict[str, int] = {}
         self._rows: dict[str, dict[int, int]] = {}
         self._done: dict[int, Evaluated] = {}
+        self._seconds: dict[int, float] = {}
 
     def agents(self) -> list[str]:
         """Returns who has evaluations."""
@@ -107,11 +125,13 @@ class Journal:
             done.append(one.model_copy(update={"measured": timing}) if timing else one)
         return sorted(done, key=lambda one: one.number)
 
-    def news(self, agent: str, seen: Container[int]) -> Iterator[tuple[int, datetime, Evaluated]]:
-        """Yields number, end and evaluation of an agent's finished ones whose numbers are not among those seen."""
+    def news(self, agent: str, seen: Container[int]) -> Iterator[tuple[datetime, Evaluated]]:
+        """Yields an agent's finished evaluations but those with these numbers, each with the time it ended."""
         for number, trial in self._trials(agent).items():
             if number not in seen and trial.state in _ENDED and trial.datetime_complete is not None:
-                yield number, trial.datetime_complete, Evaluated.model_validate_json(trial.user_attrs[_EVALUATION])
+                with self._storage.errors():  # damaged ones
+                    done = Evaluated.model_validate_json(trial.user_attrs[_EVALUATION])
+                yield trial.datetime_complete, done
 
     def begun(self, agent: str) -> list[Begun]:
         """Returns an agent's evaluations that began and have not ended, in order."""
@@ -137,6 +157,20 @@ class Journal:
         self._known(agent)[begun.number] = self._storage.add_row(self._study(agent), template, _NUMBER)
         if done is not None and done.measured is not None:
             self.measured(done, done.measured)
+
+    def tally(self, agent: str) -> Tally:
+        """Counts an agent's evaluations; quicker than to look at each."""
+        trials = self._trials(agent).values()
+        ended = [trial for trial in trials if trial.state in _ENDED]
+        for trial in ended:
+            if trial._trial_id not in self._seconds:
+                self._seconds[trial._trial_id] = json.loads(trial.user_attrs[_EVALUATION])["seconds"]
+        return Tally(
+            len(ended),
+            sum(trial.state == TrialState.FAIL for trial in ended),
+            len(trials) - len(ended),
+            sum(self._seconds[trial._trial_id] for trial in ended),
+        )
 
     def begin(
         self,

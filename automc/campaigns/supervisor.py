@@ -106,30 +106,28 @@ class Supervisor:
         with self._look() as campaign:
             if campaign is None:
                 return (None if code < 0 or code == LOST else code), reason
-            status = campaign.status()
-            if status.driver is not None:  # another process drives it, and this one was refused
+            state, noted = campaign.noted
+            if campaign.driver is not None:  # another process drives it, and this one was refused
                 return code, reason
-            if status.state in ("paused", "cancelled", "finished"):
-                return (DONE if status.state == "finished" else INTERRUPTED), reason
+            if state in ("paused", "cancelled", "finished"):
+                return (DONE if state == "finished" else INTERRUPTED), reason
             if (wish := campaign.wished) is not None:
                 campaign.end("cancelled" if wish == "cancel" else "paused")
                 return INTERRUPTED, reason
-            if status.state == "failed" and code > 0 and status.reason:
-                reason = status.reason
-            if code < 0 or code == LOST or status.state == "running" or (code == BAD_INPUT and for_nothing):
+            if state == "failed" and code > 0 and noted:
+                reason = noted
+            if code < 0 or code == LOST or state == "running" or (code == BAD_INPUT and for_nothing):
                 campaign.end("running", reason)
                 return None, reason
-            if status.state == "queued":
+            if state == "queued":
                 campaign.end("failed", f"its driver ended before it began ({reason})")
         return code, reason
 
     def _settle(self) -> None:
         """Notes that the campaign is paused, where the driver could not do so itself."""
         with self._look() as campaign:
-            if campaign is not None:
-                status = campaign.status()
-                if status.driver is None and status.state in ("queued", "running"):
-                    campaign.end("paused")
+            if campaign and campaign.noted[0] in ("queued", "running") and campaign.driver is None:
+                campaign.end("paused")
 
     def _give_up(self, failures: int, why: str) -> None:
         reason = f"given up: {failures} drivers in a row ended before an evaluation had; the last: {why}"
@@ -161,9 +159,8 @@ class Supervisor:
         with self._look() as campaign:
             if campaign is None:
                 return 0, frozenset()
-            status = campaign.status()
-            epochs = (status.record.out / FOLDER).glob("*/*")
-            return status.evaluations, frozenset((str(path), _written(path)) for path in epochs)
+            epochs = (campaign.record.out / FOLDER).glob("*/*")
+            return campaign.status().evaluations, frozenset((str(path), _written(path)) for path in epochs)
 
     def _wait(self, seconds: float) -> bool:
         """Waits; says whether nobody asked to stop meanwhile."""

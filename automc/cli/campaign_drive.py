@@ -25,7 +25,7 @@ LOG = "campaign.log"
 
 _BEGINS = 60.0  # seconds in which a driver has usually begun
 
-Name = Annotated[str, typer.Argument(help="The campaign's name.")]
+Name = Annotated[str, typer.Argument(help="The campaign's name.", metavar="NAME")]
 StorageOption = Annotated[
     str | None,
     typer.Option(
@@ -94,10 +94,11 @@ def go_on(campaign: Campaign, storage: str | None, foreground: bool) -> None:
             start_new_session=True,
         )
     until = time.monotonic() + _BEGINS
-    while (status := campaign.status()).state == "queued" and process.poll() is None and time.monotonic() < until:
+    while campaign.noted[0] == "queued" and process.poll() is None and time.monotonic() < until:
         time.sleep(0.2)
-    if status.state in ("queued", "failed") and process.poll() is not None and (status := campaign.status()).reason:
-        raise SearchError(f"{name} failed: {status.reason}; its log: {out / LOG}")
+    state, reason = campaign.noted
+    if state == "failed":
+        raise SearchError(f"{name} failed: {reason}; its log: {out / LOG}")
     option = f" --storage {storage}" if storage else ""
     typer.echo(f"{name} runs in the background and writes to {out}")
     typer.echo(f"watch it:  automc campaign watch {name}{option}")
@@ -135,16 +136,15 @@ def drive(name: str, storage: StorageOption = None) -> None:
         signal.signal(number, signal.default_int_handler)
     with opened(storage) as there:
         campaign = Campaign(there, name)
-        if campaign.status().state in ("paused", "cancelled"):  # while this process began
+        if campaign.noted[0] in ("paused", "cancelled"):  # while this process began
             raise KeyboardInterrupt
         try:
             result = run(campaign)
         except KeyboardInterrupt:
-            progress.say(f"{name} is {campaign.status().state}; what has finished is kept")
+            progress.say(f"{name} is {campaign.noted[0]}; what has finished is kept")
             raise
         except AutoMCError as error:
-            status = campaign.status()
-            if status.state == "queued" and status.driver is None:  # it did not come as far as noting that itself
+            if campaign.noted[0] == "queued" and campaign.driver is None:  # it noted nothing itself
                 campaign.end("failed", one_line(error))
             raise
         show(result, campaign.record.out)
