@@ -127,5 +127,5 @@ def _refuse_shared(folder: Path, storage: Storage, name: str) -> None:
 for command in (start, watch, pause, resume, cancel, show, compare, delete):
     app.command()(command)
 app.command("list")(list_campaigns)
-for command in (supervise, drive):
-    app.command(hidden=True)(command)
+app.command(hidden=True)(supervise)
+app.command(hidden=True)(drive)
