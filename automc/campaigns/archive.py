@@ -33,13 +33,6 @@ VERSION = 1
 _WEIGHTS = "model.safetensors"
 # of a campaign's attributes, beside its record, state and reason
 _KEPT = ("about", "ahead", "total", "metric", "higher_is_better", "ended")
-    "about",
-    "ahead",
-    "total",
-    "metric",
-    "higher_is_better",
-    "ended",
-)  # of a campaign's attributes, beside its record, state and reason
 
 
 class _Strict(BaseModel):
