@@ -9,6 +9,7 @@ import json
 import platform
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +27,7 @@ from automc.campaigns.storage import Storage
 from automc.errors import ConfigError, nearest
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-_RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD, _TOTAL, _METRIC, _HIGHER = (
+_RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD, _TOTAL = (
     "campaign",
     "about",
     "state",
@@ -35,8 +36,6 @@ _RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD, _TOTAL, _METRIC, _HIGHE
     "ended",
     "ahead",
     "total",
-    "metric",
-    "higher_is_better",
 )
 
 
@@ -79,18 +78,6 @@ class Campaign:
         Raises:
             ConfigError: the name is taken, or none.
         """
-        if not _NAME.fullmatch(name):
-            raise ConfigError(f"'{name}' cannot name a campaign: take letters, digits, '.', '_' and '-', 80 at most")
-        taken = ConfigError(f"there is a campaign {name} in {storage.url}; choose another name: --name")
-        if name in names(storage):
-            raise taken
-        try:
-            study = storage.do(lambda there: optuna.create_study(storage=there, study_name=name))
-        except DuplicatedStudyError:  # another process was quicker, or one was cut short here, maybe this one
-            time.sleep(1.0)
-            if name in names(storage):
-                raise taken from None
-            study = storage.do(lambda there: optuna.load_study(storage=there, study_name=name))
         record = Record(
             config=config,
             folder=folder.resolve(),
@@ -100,11 +87,7 @@ class Campaign:
             created=datetime.now(UTC),
             asked=asked or {},
         )
-        # the record last: with it, there is a campaign
-        attributes = record.model_dump(mode="json")
-        storage.do(lambda there: there.set_study_user_attr(study._study_id, _STATE, "queued"))
-        storage.do(lambda there: there.set_study_user_attr(study._study_id, _RECORD, attributes))
-        return cls(storage, name)
+        return add(storage, name, {_STATE: "queued", _RECORD: record.model_dump(mode="json")})
 
     @property
     def record(self) -> Record:
@@ -150,18 +133,18 @@ class Campaign:
         self._set(_STATE, "running")
         return session
 
-    def describe(self, total: int, metric: str, higher_is_better: bool) -> None:
-        """Notes, for whoever watches, how many evaluations there are to be and what their score is."""
-        for key, value in ((_TOTAL, total), (_METRIC, metric), (_HIGHER, higher_is_better)):
-            self._set(key, value)
+    def expect(self, total: int) -> None:
+        """Notes, for whoever watches, how many evaluations there are to be, those of controls too."""
+        self._set(_TOTAL, total)
 
-    def begin(self, about: dict[str, Any], resume: bool, ahead: int) -> int:
+    def begin(self, about: dict[str, Any], resume: bool, total: int, ahead: int) -> int:
         """Begins, or goes on.
 
         Args:
             about: what decides about its scores and proposals: configuration, model, precision; plain data.
             resume: whether to go on with evaluations that are there. Without it, a campaign that has finished is begun
                 anew, and one that has not is refused, unless nothing was evaluated yet.
+            total: evaluations that there are to be.
             ahead: proposals that may be under way, where `about` does not say; a resumed campaign keeps its own.
 
         Returns:
@@ -191,6 +174,7 @@ class Campaign:
         ahead = about["ahead"] or ahead
         self._set(_ABOUT, plain)
         self._set(_AHEAD, ahead)
+        self._set(_TOTAL, total)
         self._set(_ENDED, None)
         return ahead
 
@@ -224,7 +208,7 @@ class Campaign:
         driver = _driver(held)
         record = Record.model_validate(attributes[_RECORD])
         tallies = [self.journal.tally(agent) for agent in self.journal.agents()]
-        state, reason = attributes[_STATE], attributes.get(_REASON)
+        state, reason, about = attributes[_STATE], attributes.get(_REASON), attributes.get(_ABOUT) or {}
         if state == "running" and driver is None:
             reason = reason or "its driver ended without a word"
             if held and supervised(held[-1]):
@@ -246,28 +230,24 @@ class Campaign:
             total=attributes.get(_TOTAL),
             driver=driver,
             since=held[-1].datetime_start if held else None,
-            metric=attributes.get(_METRIC),
-            higher_is_better=attributes.get(_HIGHER, True),
+            metric=about.get("metric"),
+            higher_is_better=about.get("higher_is_better", True),
         )
 
     def delete(self) -> None:
         """Deletes its record and journal; its files stay. Raises ConfigError where it is being driven."""
         if (driver := self.driver) is not None:
             raise ConfigError(f"{self.name} is being driven by {driver}; cancel it first: automc campaign cancel")
-        self._forget(self.journal.agents())
-        self._delete(self.name)
+        _delete_all(self.storage, self.name)
 
     def _forget(self, agents: list[str]) -> None:
         for agent in agents:
-            self._delete(f"{self.name}/{agent}")
+            _delete(self.storage, f"{self.name}/{agent}")
         self.journal = Journal(self.storage, self.name)
 
-    def _delete(self, study: str) -> None:
-        def action(storage: BaseStorage) -> None:
-            with contextlib.suppress(KeyError):  # it is gone already, and the answer was lost
-                storage.delete_study(storage.get_study_id_from_name(study))
-
-        self.storage.do(action)
+    def attributes(self) -> dict[str, Any]:
+        """Returns all that is kept of it beside evaluations and sessions, as plain data."""
+        return self._attributes()
 
     def _attributes(self) -> dict[str, Any]:
         try:
@@ -282,6 +262,65 @@ class Campaign:
 def _driver(held: list[FrozenTrial]) -> str | None:
     driver = next((one for one in held if one.state == TrialState.RUNNING and alive(one)), None)
     return f"{driver.user_attrs['host']}:{driver.user_attrs['pid']}" if driver else None
+
+
+def add(
+    storage: Storage, name: str, attributes: dict[str, Any], fill: Callable[[int], None] = lambda study: None
+) -> Campaign:
+    """Adds a campaign, whole or not at all.
+
+    Args:
+        storage: where it is kept.
+        name: its name.
+        attributes: of its study, state and record among them; the record makes it a campaign, and is written last.
+        fill: adds what else there is, given the campaign's own study.
+
+    Raises:
+        ConfigError: the name is taken, or none.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"'{name}' cannot name a campaign: take letters, digits, '.', '_' and '-', 80 at most")
+    taken = ConfigError(f"there is a campaign {name} in {storage.url}; choose another name: --name")
+    studies = storage.do(lambda there: there.get_all_studies())
+    if (there := next((one for one in studies if one.study_name == name), None)) is not None:
+        if _RECORD in there.user_attrs or _STATE not in there.user_attrs:  # a campaign, or somebody's own study
+            raise taken
+        _delete_all(storage, name)  # whoever began to add it was killed
+    try:
+        study = storage.do(lambda there: optuna.create_study(storage=there, study_name=name))._study_id
+    except DuplicatedStudyError:  # another process was quicker, or this one, and the answer was lost
+        time.sleep(1.0)
+        if name in names(storage):
+            raise taken from None
+        study = storage.do(lambda there: optuna.load_study(storage=there, study_name=name))._study_id
+
+    def put(key: str) -> None:
+        storage.do(lambda there: there.set_study_user_attr(study, key, attributes[key]))
+
+    try:
+        put(_STATE)
+        fill(study)
+        for key in attributes.keys() - {_STATE, _RECORD}:
+            put(key)
+        put(_RECORD)
+    except BaseException:
+        _delete_all(storage, name)
+        raise
+    return Campaign(storage, name)
+
+
+def _delete_all(storage: Storage, name: str) -> None:
+    for agent in Journal(storage, name).agents():
+        _delete(storage, f"{name}/{agent}")
+    _delete(storage, name)
+
+
+def _delete(storage: Storage, study: str) -> None:
+    def action(there: BaseStorage) -> None:
+        with contextlib.suppress(KeyError):  # it is gone already, and the answer was lost
+            there.delete_study(there.get_study_id_from_name(study))
+
+    storage.do(action)
 
 
 def names(storage: Storage) -> list[str]:
