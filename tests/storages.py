@@ -79,7 +79,7 @@ def make(storage: Storage, name: str, **more: Any) -> Campaign:
 def begun(storage: Storage, name: str, **more: Any) -> Campaign:
     """Returns a campaign that has begun, and that nobody drives."""
     campaign = make(storage, name, **more)
-    campaign.begin(ABOUT, False, 1)
+    campaign.begin(ABOUT, False, 10, 1)
     return campaign
 
 

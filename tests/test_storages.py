@@ -102,7 +102,7 @@ def test_what_is_begun_anew_has_nothing_of_what_was(storage: Storage, url: str) 
         add(campaign, evaluated(number))
     assert watched.status().evaluations == 3
     campaign.end("finished")
-    campaign.begin(ABOUT, False, 1)
+    campaign.begin(ABOUT, False, 10, 1)
     assert campaign.status().evaluations == watched.status().evaluations == 0
     add(campaign, evaluated(0, failed=True))
     # another process, which remembers rows by number, does not take new ones for old
@@ -171,10 +171,10 @@ def test_a_changed_configuration_is_refused_with_what_differs(storage: Storage) 
     campaign = begun(storage, "changed")
     add(campaign, evaluated(0))
     with pytest.raises(ConfigError, match=r"of another search \(seed is 0 there, 1 here\)"):
-        campaign.begin({**ABOUT, "seed": 1}, True, 1)
+        campaign.begin({**ABOUT, "seed": 1}, True, 10, 1)
     with pytest.raises(ConfigError, match="has not ended, with 1 finished evaluations"):
-        campaign.begin(ABOUT, False, 1)
-    assert campaign.begin(ABOUT, True, 4) == 1  # it keeps what it began with
+        campaign.begin(ABOUT, False, 10, 1)
+    assert campaign.begin(ABOUT, True, 10, 4) == 1  # it keeps what it began with
 
 
 def test_two_campaigns_at_once_from_two_processes(storage: Storage, url: str) -> None:

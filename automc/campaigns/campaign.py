@@ -27,7 +27,7 @@ from automc.campaigns.storage import Storage
 from automc.errors import ConfigError, nearest
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-_RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD, _TOTAL, _METRIC, _HIGHER = (
+_RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD, _TOTAL = (
     "campaign",
     "about",
     "state",
@@ -36,8 +36,6 @@ _RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD, _TOTAL, _METRIC, _HIGHE
     "ended",
     "ahead",
     "total",
-    "metric",
-    "higher_is_better",
 )
 
 
@@ -135,18 +133,18 @@ class Campaign:
         self._set(_STATE, "running")
         return session
 
-    def describe(self, total: int, metric: str, higher_is_better: bool) -> None:
-        """Notes, for whoever watches, how many evaluations there are to be and what their score is."""
-        for key, value in ((_TOTAL, total), (_METRIC, metric), (_HIGHER, higher_is_better)):
-            self._set(key, value)
+    def expect(self, total: int) -> None:
+        """Notes, for whoever watches, how many evaluations there are to be, those of controls too."""
+        self._set(_TOTAL, total)
 
-    def begin(self, about: dict[str, Any], resume: bool, ahead: int) -> int:
+    def begin(self, about: dict[str, Any], resume: bool, total: int, ahead: int) -> int:
         """Begins, or goes on.
 
         Args:
             about: what decides about its scores and proposals: configuration, model, precision; plain data.
             resume: whether to go on with evaluations that are there. Without it, a campaign that has finished is begun
                 anew, and one that has not is refused, unless nothing was evaluated yet.
+            total: evaluations that there are to be.
             ahead: proposals that may be under way, where `about` does not say; a resumed campaign keeps its own.
 
         Returns:
@@ -176,6 +174,7 @@ class Campaign:
         ahead = about["ahead"] or ahead
         self._set(_ABOUT, plain)
         self._set(_AHEAD, ahead)
+        self._set(_TOTAL, total)
         self._set(_ENDED, None)
         return ahead
 
@@ -210,7 +209,7 @@ class Campaign:
         driver = _driver(held, self.storage)
         record = Record.model_validate(attributes[_RECORD])
         tallies = [self.journal.tally(agent) for agent in self.journal.agents()]
-        state, reason = attributes[_STATE], attributes.get(_REASON)
+        state, reason, about = attributes[_STATE], attributes.get(_REASON), attributes.get(_ABOUT) or {}
         if state == "running" and driver is None:
             reason = reason or "its driver ended without a word"
             if held and supervised(held[-1]):
@@ -232,8 +231,8 @@ class Campaign:
             total=attributes.get(_TOTAL),
             driver=driver,
             since=held[-1].datetime_start if held else None,
-            metric=attributes.get(_METRIC),
-            higher_is_better=attributes.get(_HIGHER, True),
+            metric=about.get("metric"),
+            higher_is_better=about.get("higher_is_better", True),
         )
 
     def delete(self) -> None:
@@ -277,18 +276,19 @@ def add(
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(f"'{name}' cannot name a campaign: take letters, digits, '.', '_' and '-', 80 at most")
+    taken = ConfigError(f"there is a campaign {name} in {storage.url}; choose another name: --name")
     studies = storage.do(lambda there: there.get_all_studies())
     if (there := next((one for one in studies if one.study_name == name), None)) is not None:
         if _RECORD in there.user_attrs or _STATE not in there.user_attrs:  # a campaign, or somebody's own study
-            raise ConfigError(f"there is a campaign {name} in {storage.url}; choose another name: --name")
+            raise taken
         _delete_all(storage, name)  # whoever began to add it was killed
     try:
         study = storage.do(lambda there: optuna.create_study(storage=there, study_name=name))._study_id
-    except DuplicatedStudyError:  # another process was quicker, or the answer to this one was lost
+    except DuplicatedStudyError:  # another process was quicker, or this one, and the answer was lost
         time.sleep(1.0)
         if name in names(storage):
-            raise ConfigError(f"there is a campaign {name} in {storage.url}; choose another name: --name") from None
-        study = storage.do(lambda there: there.get_study_id_from_name(name))
+            raise taken from None
+        study = storage.do(lambda there: optuna.load_study(storage=there, study_name=name))._study_id
 
     def put(key: str) -> None:
         storage.do(lambda there: there.set_study_user_attr(study, key, attributes[key]))

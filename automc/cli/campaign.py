@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from automc.cli.campaign_drive import Name, StorageOption, drive, go_on, opened, supervise
+from automc.cli.campaign_files import export, import_
+from automc.cli.campaign_proxy import proxy
 from automc.cli.campaign_show import compare, list_campaigns, show
 from automc.cli.campaign_stop import cancel, delete, pause
 from automc.cli.campaign_watch import watch
@@ -124,8 +126,17 @@ def _refuse_shared(folder: Path, storage: Storage, name: str) -> None:
 
 
 # in the order of help: a campaign's life
-for command in (start, watch, pause, resume, cancel, show, compare, delete):
-    app.command()(command)
+app.command("start")(start)
 app.command("list")(list_campaigns)
-app.command(hidden=True)(supervise)
-app.command(hidden=True)(drive)
+app.command("show")(show)
+app.command("watch")(watch)
+app.command("pause")(pause)
+app.command("resume")(resume)
+app.command("cancel")(cancel)
+app.command("compare")(compare)
+app.command("delete")(delete)
+app.command("export")(export)
+app.command("import")(import_)
+app.command("proxy")(proxy)
+app.command("supervise", hidden=True)(supervise)
+app.command("drive", hidden=True)(drive)

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,33 +37,24 @@ StorageOption = Annotated[
 
 
 @contextlib.contextmanager
-def opened(url: str | None, begin: bool = False) -> Iterator[Storage]:
+def opened(url: str | None, begin: bool = False, patient: bool = False) -> Iterator[Storage]:
     """Opens the storage that a command names.
 
     Args:
         url: as it was given; None for the default.
         begin: whether a file that is not there is made.
+        patient: whether a database that does not answer is waited for.
 
     Raises:
         ConfigError: there is none.
     """
     from automc.campaigns.storage import Storage, default_storage
-    from automc.errors import ConfigError
 
-    where = url or default_storage()
-    if not begin and is_missing(where):
-        file = where.removeprefix("sqlite:///")
-        raise ConfigError(f"no campaigns: there is no file {file}; name their storage: --storage, or start one")
-    storage = Storage(where)
+    storage = Storage(url or default_storage(), create=begin, patient=patient)
     try:
         yield storage
     finally:
         storage.close()
-
-
-def is_missing(url: str) -> bool:
-    """Says whether a storage is a file that is not there."""
-    return url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists()
 
 
 def go_on(campaign: Campaign, storage: str | None, foreground: bool) -> None:
@@ -115,7 +105,7 @@ def supervise(name: str, storage: StorageOption = None) -> None:
 
     @contextlib.contextmanager
     def campaign() -> Iterator[Campaign]:
-        with opened(url) as there:
+        with opened(url, patient=True) as there:
             yield Campaign(there, name)
 
     command = [*AUTOMC, "campaign", "drive", name]
@@ -134,7 +124,7 @@ def drive(name: str, storage: StorageOption = None) -> None:
     # it may have been started where Ctrl-C is ignored; whoever stops it does so by these signals
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    with opened(storage) as there:
+    with opened(storage, patient=True) as there:
         campaign = Campaign(there, name)
         if campaign.noted[0] in ("paused", "cancelled"):  # while this process began
             raise KeyboardInterrupt

@@ -8,23 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from automc.cli.campaign_drive import LOG, Name, StorageOption, is_missing, opened
+from automc.cli.campaign_drive import LOG, Name, StorageOption, opened
 from automc.cli.output import JsonFlag, print_facts, print_json, print_table
 
 if TYPE_CHECKING:
     from automc.campaigns import SearchResult
-    from automc.campaigns.campaign import Campaign, Status
+    from automc.campaigns.campaign import Campaign
+    from automc.campaigns.record import Status
     from automc.campaigns.standing import Point, Standing
 
 
 def list_campaigns(storage: StorageOption = None, as_json: JsonFlag = False) -> None:
     """List all campaigns of a storage."""
+    from automc import files
     from automc.campaigns.campaign import Campaign, names
-    from automc.campaigns.storage import default_storage
-    from automc.progress import duration
+    from automc.campaigns.storage import default_storage, sqlite_url
 
     rows: list[Figures] = []
-    if storage is not None or not is_missing(default_storage()):  # nobody has begun one yet
+    own = files.home() / "campaigns.db"
+    if storage is not None or default_storage() != sqlite_url(own) or own.exists():  # else nobody has begun one yet
         with opened(storage) as there:
             rows = [Figures(Campaign(there, name)) for name in names(there)]
     if as_json:
@@ -33,7 +35,7 @@ def list_campaigns(storage: StorageOption = None, as_json: JsonFlag = False) -> 
         typer.echo("no campaigns yet; begin one: automc campaign start CONFIG.yaml")
     else:
         columns = ["name", "state", "owner", "evaluations", "best", "cost", "age"]
-        print_table("campaigns", columns, [row.line(duration) for row in rows], only_first_folds=True)
+        print_table("campaigns", columns, [row.line() for row in rows], only_first_folds=True)
 
 
 def show(
@@ -144,12 +146,12 @@ class Figures:
 
         return "" if point is None else format_score(point.score, self.status.metric or "")
 
-    def line(self, duration: Any) -> tuple[str, ...]:
+    def line(self) -> tuple[str, ...]:
         """Its line in the list."""
         status = self.status
         age = (datetime.now(UTC) - status.record.created).total_seconds()
-        best, cost = self.score(self.standing.best), duration(status.worker_seconds)
-        return status.name, status.state, status.record.owner, self.progress, best, cost, duration(age)
+        best, cost = self.score(self.standing.best), _roughly(status.worker_seconds)
+        return status.name, status.state, status.record.owner, self.progress, best, cost, _roughly(age)
 
     def plain(self) -> dict[str, Any]:
         """All figures as plain data."""
@@ -206,11 +208,8 @@ class Figures:
             row[key] = None if row[key] is None else format_score(row[key], metric)
         for key, kind in (("latency", "latency"), ("predicted_latency", "latency"), ("macs", "macs")):
             row[key] = None if row[key] is None else format_cost(kind, row[key])
-        row |= {
-            "budget": ", ".join(row["budget"]),
-            "evaluations": self.progress,
-            "worker_hours": number(row["worker_hours"]),
-        }
+        row |= {"budget": ", ".join(row["budget"]), "evaluations": self.progress}
+        row["worker_hours"] = number(row["worker_hours"])
         return {key.replace("_", " "): value for key, value in row.items() if key != "name"}
 
     def _result(self) -> SearchResult | None:
@@ -233,3 +232,11 @@ def asked_ray(status: Status) -> bool:
 
 def _moment(when: datetime | None) -> str:
     return "" if when is None else f"{when.astimezone():%Y-%m-%d %H:%M}"
+
+
+def _roughly(seconds: float) -> str:
+    """Returns a time in its largest unit."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
