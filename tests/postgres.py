@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 import uuid
 from pathlib import Path
 
@@ -91,7 +92,8 @@ class Postgres:
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGKILL)
-        psutil.wait_procs(processes, timeout=20)
+        while any(_runs(process) for process in processes):
+            time.sleep(0.005)
         # what is left of a server that was killed keeps the next one out until its memory is let go
         (self._folder / "data" / "postmaster.pid").unlink(missing_ok=True)
 
@@ -108,6 +110,13 @@ class Postgres:
             done = subprocess.run(command, cwd=self._folder, user=self._user, stdout=said, stderr=said)
         if done.returncode:
             raise subprocess.CalledProcessError(done.returncode, command, log.read_text())
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _exists(user: str) -> bool:

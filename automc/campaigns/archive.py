@@ -31,7 +31,6 @@ from automc.versions import versions
 VERSION = 1
 
 _WEIGHTS = "model.safetensors"
-_KEPT = ("about", "ahead", "total", "ended")  # of a campaign's attributes, beside its record, state and reason
 
 
 class _Strict(BaseModel):
@@ -95,7 +94,10 @@ def export_campaign(campaign: Campaign, path: Path) -> None:
         record=record,
         state="paused" if ran else status.state,
         reason="it was running when it was exported" if ran else status.reason,
-        **{key: attributes.get(key) for key in _KEPT},
+        about=attributes.get("about"),
+        ahead=attributes.get("ahead"),
+        total=attributes.get("total"),
+        ended=attributes.get("ended"),
         sessions=list(_sat(campaign)),
         evaluations={agent: len(entries) for agent, entries in agents.items()},
         versions=versions(),
@@ -131,7 +133,9 @@ def import_campaign(storage: Storage, path: Path, name: str | None = None, out: 
         if there is not None:
             raise ConfigError(f"{there}: exists already; choose another folder for the results: --out")
         record = whole.record.model_copy(update={"out": out, "folder": Path.cwd(), "source": None})
-        attributes = whole.model_dump(include={"state", "reason", *_KEPT}, exclude_none=True)
+        attributes = whole.model_dump(
+            include={"state", "reason", "about", "ahead", "total", "ended"}, exclude_none=True
+        )
         attributes["campaign"] = record.model_dump(mode="json")
         moved: list[Path] = []
 
