@@ -88,14 +88,16 @@ class Postgres:
         """Ends the server and all that serve its connections with -9."""
         pid = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
         postmaster = psutil.Process(pid)
+        postmaster.suspend()  # so that it has no more children than are counted
         processes = [postmaster, *postmaster.children(recursive=True)]
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGKILL)
         while any(_runs(process) for process in processes):
             time.sleep(0.005)
-        # what is left of a server that was killed keeps the next one out until its memory is let go
-        (self._folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+        # its number may be there for a while yet, which keeps the next server out
+        for lock in (self._folder / "data" / "postmaster.pid", self._folder / f".s.PGSQL.{self.port}.lock"):
+            lock.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Ends it and deletes all it had."""

@@ -197,6 +197,13 @@ def _put(name: str, data: bytes) -> Callable[[Members], None]:
     return lambda members: members.update({name: data})
 
 
+def _without(name: str) -> Callable[[Members], None]:
+    def edit(members: Members) -> None:
+        del members[name]
+
+    return edit
+
+
 def _external(members: Members) -> None:
     tensor = onnx.TensorProto(name="w", data_type=1, dims=[1], data_location=onnx.TensorProto.EXTERNAL)
     tensor.external_data.add(key="location", value="/etc/passwd")
@@ -209,8 +216,8 @@ BAD: dict[str, tuple[Callable[[Members], None], str]] = {
     "an absolute path": (_put("/etc/evil", b"x"), "no part of a campaign"),
     "a pickle": (_put("model.pt", b"cos\nsystem\n"), "no part of a campaign"),
     "a program": (_put("model.pt2", b"x"), "no part of a campaign"),
-    "no campaign": (lambda members: members.pop("campaign.json") and None, "no campaign that automc exported"),
-    "no evaluations": (lambda members: members.pop("evaluations.jsonl") and None, "no campaign that automc exported"),
+    "no campaign": (_without("campaign.json"), "no campaign that automc exported"),
+    "no evaluations": (_without("evaluations.jsonl"), "no campaign that automc exported"),
     "no JSON": (_put("campaign.json", b"{"), "damaged: campaign.json"),
     "deep JSON": (_put("campaign.json", b"[" * 100_000), "damaged: campaign.json"),
     "a newer version": (_changed("campaign.json", lambda data: data.update(version=2)), "version 2 is newer"),
