@@ -11,12 +11,9 @@ from typing import Any
 
 import onnx
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save_file
 
-from automc import files
 from automc.campaigns.archive import export_campaign, import_campaign
 from automc.campaigns.campaign import Campaign, names
 from automc.campaigns.result import Evaluated
@@ -24,70 +21,14 @@ from automc.campaigns.storage import Storage, sqlite_url
 from automc.cli.campaign_files import export, import_
 from automc.costs import Cost
 from automc.errors import ConfigError
-from automc.recipes import Figures, Recipe, Weights, save_recipe
 from tests import storages
-from tests.results import make_result
-from tests.storages import ABOUT, CONFIG, add, evaluated, policy
-from tests.test_storages import TIMING
-
-RESULTS = ["model.onnx", "model.safetensors", "recipe.yaml", "report.html", "result.json"]
+from tests.archives import RESULTS, finished
+from tests.storages import ABOUT, add, evaluated
 
 
 @pytest.fixture
 def storage(tmp_path: Path) -> Storage:
     return Storage(sqlite_url(tmp_path / "campaigns.db"))
-
-
-def make_onnx(path: Path) -> None:
-    one = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
-    other = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
-    node = onnx.helper.make_node("Relu", ["x"], ["y"])
-    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([node], "g", [one], [other])), path)
-
-
-def make_results(out: Path) -> None:
-    """Leaves what a finished campaign leaves."""
-    out.mkdir()
-    result = make_result(4)
-    files.write_text(out / "result.json", result.model_dump_json(indent=1))
-    save_file({"weight": torch.zeros(3)}, out / "model.safetensors")
-    make_onnx(out / "model.onnx")
-    (out / "model.pt2").write_bytes(b"a program")
-    (out / "report.html").write_text("<script>alert(1)</script>")
-    recipe = Recipe(
-        task="digits",
-        metric="top-1",
-        model_digest="0" * 64,
-        policy={"conv1": {"channels": 8}},
-        kept={},
-        weights=Weights(file="model.safetensors", sha256=files.digest(out / "model.safetensors")),
-        device=result.device,
-        budgets=["macs<=50%"],
-        figures=Figures(macs=1, params=1, size=1),
-        original=Figures(macs=2, params=2, size=2),
-        agent="tpe",
-        seed=0,
-        evaluations=4,
-        created_at="2026-01-01T00:00:00+00:00",
-        versions={},
-    )
-    save_recipe(recipe, out / "recipe.yaml")
-
-
-def finished(storage: Storage, out: Path, name: str = "there") -> Campaign:
-    """Returns a campaign with evaluations of all kinds, which was driven twice, and its results."""
-    campaign = Campaign.create(storage, name, CONFIG, Path(), out)
-    campaign.begin(ABOUT, False, 10, 1)
-    for _ in range(2):
-        campaign.drive().close()
-    for done in (evaluated(0), evaluated(2, failed=True), evaluated(1), evaluated(3, extra=True), evaluated(0, "tpe")):
-        add(campaign, done)
-    campaign.journal.measured(evaluated(1), TIMING)
-    campaign.journal.begin("tpe", 1, policy(1))
-    campaign.journal.died("tpe", 1, 2)
-    campaign.end("finished")
-    make_results(out)
-    return campaign
 
 
 @pytest.mark.parametrize("kind", storages.KINDS)

@@ -22,8 +22,7 @@ from automc.campaigns.storage import Away, Storage, sqlite_url
 from automc.errors import ConfigError
 from tests import storages
 from tests.postgres import Postgres
-from tests.storages import add, begun, evaluated, make, policy
-from tests.test_storages import TIMING
+from tests.storages import TIMING, add, begun, evaluated, make, policy
 
 
 @pytest.fixture(autouse=True)
