@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 import uuid
 from pathlib import Path
 
@@ -87,13 +88,16 @@ class Postgres:
         """Ends the server and all that serve its connections with -9."""
         pid = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
         postmaster = psutil.Process(pid)
+        postmaster.suspend()  # so that it has no more children than are counted
         processes = [postmaster, *postmaster.children(recursive=True)]
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGKILL)
-        psutil.wait_procs(processes, timeout=20)
-        # what is left of a server that was killed keeps the next one out until its memory is let go
-        (self._folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+        while any(_runs(process) for process in processes):
+            time.sleep(0.005)
+        # its number may be there for a while yet, which keeps the next server out
+        for lock in (self._folder / "data" / "postmaster.pid", self._folder / f".s.PGSQL.{self.port}.lock"):
+            lock.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Ends it and deletes all it had."""
@@ -108,6 +112,13 @@ class Postgres:
             done = subprocess.run(command, cwd=self._folder, user=self._user, stdout=said, stderr=said)
         if done.returncode:
             raise subprocess.CalledProcessError(done.returncode, command, log.read_text())
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _exists(user: str) -> bool:

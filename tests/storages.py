@@ -18,11 +18,13 @@ from automc.campaigns.proxy import serve_proxy
 from automc.campaigns.result import Evaluated
 from automc.campaigns.storage import Storage, sqlite_url
 from automc.costs import Cost
+from automc.devices import Timing
 from automc.evaluation import Fidelity
 from automc.search_spaces import Policy
 
 KINDS = ("sqlite", "postgresql", "grpc")
 CONFIG = SearchConfig(task="digits", budget=("macs<=50%",))
+TIMING = Timing(us=2.0, low=1.0, high=3.0, ratio=0.5, ratio_low=0.4, ratio_high=0.6, runs=9, medians=(1.5, 2.5))
 ABOUT = {"ahead": None, "seed": 0}
 
 # children of a process that has nothing open: connections do not bear a fork

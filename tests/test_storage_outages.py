@@ -22,13 +22,12 @@ from automc.campaigns.storage import Away, Storage, sqlite_url
 from automc.errors import ConfigError
 from tests import storages
 from tests.postgres import Postgres
-from tests.storages import add, begun, evaluated, make, policy
-from tests.test_storages import TIMING
+from tests.storages import TIMING, add, begun, evaluated, make, policy
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage_module, "PAUSE", 0.05)
+    monkeypatch.setattr(storage_module, "PAUSE", 0.01)
 
 
 @pytest.fixture
@@ -128,7 +127,8 @@ def test_a_database_killed_among_commits_has_each_of_them_once(postgres: Postgre
 def test_who_waited_in_vain_does_not_wait_again(
     postgres: Postgres, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storage = Storage(postgres.database())
+    url = postgres.database()
+    storage = Storage(url)
     campaign = make(storage, "vain")
     monkeypatch.setattr(storage_module, "PATIENCE", 0.3)
     postgres.kill()
@@ -137,9 +137,17 @@ def test_who_waited_in_vain_does_not_wait_again(
             with pytest.raises(Away, match="nobody answers"):
                 campaign.status()
         assert len(said) == 1
+        with pytest.raises(Away, match="nobody answers"):
+            Storage(url)
+        monkeypatch.setattr(storage_module, "PATIENCE", 60.0)
+        opened: list[Storage] = []
+        thread = threading.Thread(target=lambda: opened.append(Storage(url, patient=True)))
+        thread.start()
     finally:
         postgres.start()
     assert campaign.status().state == "queued"
+    thread.join(60)
+    assert names(opened[0]) == ["vain"]
 
 
 def test_a_locked_file_is_waited_for(tmp_path: Path, said: list[str]) -> None:

@@ -10,12 +10,9 @@ import pytest
 
 from automc.campaigns.campaign import Campaign, names
 from automc.campaigns.storage import Storage
-from automc.devices import Timing
 from automc.errors import ConfigError
 from tests import storages
-from tests.storages import ABOUT, KINDS, add, begun, elsewhere, evaluated, make, policy
-
-TIMING = Timing(us=2.0, low=1.0, high=3.0, ratio=0.5, ratio_low=0.4, ratio_high=0.6, runs=9, medians=(1.5, 2.5))
+from tests.storages import ABOUT, KINDS, TIMING, add, begun, elsewhere, evaluated, make, policy
 
 
 @pytest.fixture(scope="module", params=KINDS)

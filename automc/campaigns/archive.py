@@ -31,8 +31,6 @@ from automc.versions import versions
 VERSION = 1
 
 _WEIGHTS = "model.safetensors"
-# of a campaign's attributes, beside its record, state and reason
-_KEPT = ("about", "ahead", "total", "metric", "higher_is_better", "ended")
 
 
 class _Strict(BaseModel):
@@ -60,8 +58,6 @@ class _Whole(_Strict):
     about: dict[str, Any] | None
     ahead: int | None
     total: int | None
-    metric: str | None
-    higher_is_better: bool | None
     ended: str | None
     sessions: list[_Sat]
     evaluations: dict[str, int]
@@ -90,7 +86,7 @@ def export_campaign(campaign: Campaign, path: Path) -> None:
         ConfigError: the file cannot be written.
     """
     record, status, journal = campaign.record, campaign.status(), campaign.journal
-    attributes: dict[str, Any] = {key: campaign.attributes().get(key) for key in _KEPT}
+    attributes = campaign.attributes()
     ran = status.state == "running"
     agents = {agent: journal.entries(agent) for agent in journal.agents()}
     whole = _Whole(
@@ -98,7 +94,10 @@ def export_campaign(campaign: Campaign, path: Path) -> None:
         record=record,
         state="paused" if ran else status.state,
         reason="it was running when it was exported" if ran else status.reason,
-        **attributes,
+        about=attributes.get("about"),
+        ahead=attributes.get("ahead"),
+        total=attributes.get("total"),
+        ended=attributes.get("ended"),
         sessions=list(_sat(campaign)),
         evaluations={agent: len(entries) for agent, entries in agents.items()},
         versions=versions(),
@@ -134,7 +133,9 @@ def import_campaign(storage: Storage, path: Path, name: str | None = None, out: 
         if there is not None:
             raise ConfigError(f"{there}: exists already; choose another folder for the results: --out")
         record = whole.record.model_copy(update={"out": out, "folder": Path.cwd(), "source": None})
-        attributes = whole.model_dump(include={"state", "reason", *_KEPT}, exclude_none=True)
+        attributes = whole.model_dump(
+            include={"state", "reason", "about", "ahead", "total", "ended"}, exclude_none=True
+        )
         attributes["campaign"] = record.model_dump(mode="json")
         moved: list[Path] = []
 

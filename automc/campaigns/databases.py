@@ -96,6 +96,7 @@ def _sqlite(url: str, create: bool) -> BaseStorage:
     elif not path.exists():
         raise ConfigError(f"{url}: no such file; it appears with the first campaign: automc campaign start")
     storage = _relational(url, {"connect_args": {"timeout": 60}})
+    # `synchronous` stays FULL: what is committed outlasts a power cut too, for three fsyncs an evaluation
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
     return storage
