@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from automc.agents import AGENTS, Agent, Problem, make_agent
+from automc.agents import AGENTS, Agent, Problem, make_agent, tpe
 from automc.costs import Budget, CostModel, Projection
 from automc.errors import ConfigError
 from automc.search_spaces import Policy, SpaceConfig, build_space
@@ -186,6 +186,26 @@ def test_tpe_learns_where_scores_are_high() -> None:
         scores.append(score(policy))
         agent.learn(policy, scores[-1])
     assert sum(scores[-15:]) > sum(scores[1:16])
+
+
+def test_tpe_forgets_old_policies_but_not_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it proposes depends on the 25 best and the latest of all it was told, and on none of the others."""
+    monkeypatch.setattr(tpe, "_RECENT", 60)  # 500 take a while
+    problem = toy_problem("macs<=70%")
+    generator = np.random.default_rng(0)
+    policies = [problem.sample(generator) for _ in range(230)]
+    best, latest = policies[:25], policies[25:85]
+    proposals = []
+    for forgotten, stands_out in ((policies[85:170], 1), (policies[145:], 1), (policies[85:170], 0)):
+        agent = make_agent("tpe", problem, 0)
+        agent.proposed = 170
+        for policy in best:
+            agent.learn(policy, stands_out + toy_score(policy) / 2)
+        for policy in [*forgotten, *latest]:
+            agent.learn(policy, toy_score(policy) / 2)
+        proposals.append([agent.propose() for _ in range(3)])
+    assert proposals[0] == proposals[1]
+    assert proposals[0] != proposals[2]
 
 
 def test_tpe_learns_nothing_from_failures_but_what_not_to_propose() -> None:
