@@ -10,7 +10,7 @@ from automc.agents import AGENTS, Agent, Problem, make_agent, tpe
 from automc.costs import Budget, CostModel, Projection
 from automc.errors import ConfigError
 from automc.search_spaces import Policy, SpaceConfig, build_space
-from automc.testing import AgentSuite, toy_problem, toy_score
+from automc.testing import AgentSuite, PlantedProblem, toy_problem, toy_score
 
 BITS = (2, 3, 4, 6, 8)
 
@@ -191,7 +191,7 @@ def test_tpe_learns_where_scores_are_high() -> None:
 def test_tpe_forgets_old_policies_but_not_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it proposes depends on the 25 best and the latest of all it was told, and on none of the others."""
     monkeypatch.setattr(tpe, "_RECENT", 60)  # 500 take a while
-    problem = toy_problem("macs<=70%")
+    problem = PlantedProblem(20, 8).problem  # so large that no policy is proposed twice
     generator = np.random.default_rng(0)
     policies = [problem.sample(generator) for _ in range(230)]
     best, latest = policies[:25], policies[25:85]
