@@ -193,17 +193,18 @@ def test_tpe_forgets_old_policies_but_not_the_best(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(tpe, "_RECENT", 60)  # 500 take a while
     problem = PlantedProblem(20, 8).problem  # so large that no policy is proposed twice
     generator = np.random.default_rng(0)
-    policies = [problem.sample(generator) for _ in range(230)]
-    best, latest = policies[:25], policies[25:85]
+    policies = [problem.sample(generator) for _ in range(170)]
+    best, latest, old = policies[:25], policies[25:85], policies[85:]
+    narrow = [problem.policy(generator.integers(0, 3, len(problem.space.axes))) for _ in old]
     proposals = []
-    for forgotten, stands_out in ((policies[85:170], 1), (policies[145:], 1), (policies[85:170], 0)):
+    for forgotten, stands_out in ((old, 1), (narrow, 1), (old, 0)):
         agent = make_agent("tpe", problem, 0)
         agent.proposed = 170
         for policy in best:
             agent.learn(policy, stands_out + toy_score(policy) / 2)
         for policy in [*forgotten, *latest]:
             agent.learn(policy, toy_score(policy) / 2)
-        proposals.append([agent.propose() for _ in range(3)])
+        proposals.append([agent.propose() for _ in range(5)])
     assert proposals[0] == proposals[1]
     assert proposals[0] != proposals[2]
 
