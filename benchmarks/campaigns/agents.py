@@ -1,15 +1,15 @@
 """Each agent's time and memory as evaluations pile up: one proposal, one lesson, one note of its state.
 
 ``python benchmarks/campaigns/agents.py [--counts 100 1000 10000] [AGENT ...]``: 81 choices (ResNet-56: channels of 27
-groups, bits of 54 layers; 50% of the MACs, or of the size for those that decide about bits only), made-up scores, no
-network is ever built or scored. Each agent has a process of its own, on one thread.
+groups, bits of 54 layers; 50% of the MACs, or of the size for `haq`), made-up scores, no network is built or scored.
+Each agent has a process of its own, on one thread. Times are of the processor, so that what else runs counts little.
 
 What an agent is told are policies that `random` proposed. To get to 10,000 within minutes, those that train at every
 lesson are told these with their updates switched off: they store every episode and lesson as ever, only the weights
-differ. What is timed are proposals (the median of ten) and lessons (the mean, as
-one of PPO's in ten trains) with everything on; `tpe` first proposes ten times, so
-that what its proposals leave behind counts. ``restore`` is what a resumed search takes to bring the agent back from
-its state, and ``tell`` to tell it one evaluation again where it has none. Memory is the process's, after that.
+differ. What is timed are proposals (the median of ten) and lessons (the mean of ten, as one of PPO's in ten trains)
+with everything on, and the state that a search writes after these ten; `tpe` proposes ten times before that, so that
+what its proposals leave behind counts. ``restore`` is what a resumed search takes to bring the agent back from its
+state. Memory is the process's, after that, with imports and the network's graph.
 """
 
 import argparse
@@ -54,9 +54,9 @@ def resident() -> float:
 
 
 def milliseconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     call()
-    return 1e3 * (time.perf_counter() - start)
+    return 1e3 * (time.process_time() - start)
 
 
 def frozen(agent: Agent) -> dict[str, int]:
@@ -82,6 +82,7 @@ def measured(name: str, policies: np.ndarray, counts: list[int]) -> dict[str, ob
         agent.settings = as_set
         for _ in range(10 if name == "tpe" else 1):
             agent.propose()  # the first of all finds what later ones keep
+        agent.state()  # a search writes it every ten evaluations: the latest ten are new to it
         answer[str(told)] = figures = {}
         proposing, learning = [], []
         for _ in range(REPEATS):
@@ -92,9 +93,9 @@ def measured(name: str, policies: np.ndarray, counts: list[int]) -> dict[str, ob
             told += 1
         figures["propose, ms"] = round(statistics.median(proposing), 3)
         figures["learn, ms"] = round(statistics.mean(learning), 3)
-        start = time.perf_counter()
+        start = time.process_time()
         state = agent.state()
-        figures["state, ms"] = round(1e3 * (time.perf_counter() - start), 1)
+        figures["state, ms"] = round(1e3 * (time.process_time() - start), 1)
         figures["state, MB"] = round(sum(array.nbytes for array in state.values()) / 1e6, 2)
         if state:
             again = make_agent(name, asked, 0)
