@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from automc.agents import AGENTS, Agent, Problem, make_agent
+from automc.agents import AGENTS, Agent, Problem, make_agent, tpe
 from automc.costs import Budget, CostModel, Projection
 from automc.errors import ConfigError
 from automc.search_spaces import Policy, SpaceConfig, build_space
-from automc.testing import AgentSuite, toy_problem, toy_score
+from automc.testing import AgentSuite, PlantedProblem, toy_problem, toy_score
 
 BITS = (2, 3, 4, 6, 8)
 
@@ -186,6 +186,27 @@ def test_tpe_learns_where_scores_are_high() -> None:
         scores.append(score(policy))
         agent.learn(policy, scores[-1])
     assert sum(scores[-15:]) > sum(scores[1:16])
+
+
+def test_tpe_forgets_old_policies_but_not_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it proposes depends on the 25 best and the latest of all it was told, and on none of the others."""
+    monkeypatch.setattr(tpe, "_RECENT", 60)  # 500 take a while
+    problem = PlantedProblem(6, 32).problem  # so large that no policy is proposed twice
+    generator = np.random.default_rng(0)
+    policies = [problem.sample(generator) for _ in range(170)]
+    best, latest, old = policies[:25], policies[25:85], policies[85:]
+    nearby = [problem.policy(problem.space.encode(best[n % 8]) ^ (np.arange(6) == n % 6)) for n in range(85)]
+    proposals = []
+    for forgotten, stands_out in ((old, 1), (nearby, 1), (old, 0)):
+        agent = make_agent("tpe", problem, 0)
+        agent.proposed = 170
+        for policy in best:
+            agent.learn(policy, stands_out + toy_score(policy) / 2)
+        for policy in [*forgotten, *latest]:
+            agent.learn(policy, toy_score(policy) / 2)
+        proposals.append([agent.propose() for _ in range(8)])
+    assert proposals[0] == proposals[1]
+    assert proposals[0] != proposals[2]
 
 
 def test_tpe_learns_nothing_from_failures_but_what_not_to_propose() -> None:

@@ -61,6 +61,23 @@ class TestHAQ(LearningAgentSuite):
 class TestDDPG(LearningAgentSuite):
     agent = DDPGAgent
 
+    def test_its_state_brings_back_what_its_memory_still_holds(self, problem: Problem) -> None:
+        settings = self.agent.Settings(**self.early | {"memory": 4})
+        undisturbed, again = (self.agent(problem, 6, settings) for _ in range(2))
+        policies = self.run(undisturbed)
+        again.restore(undisturbed.state())
+        again.proposed = undisturbed.proposed
+        for policy in policies:
+            again.note(policy, toy_score(policy))
+        buffers = [agent.learner.replay_buffer for agent in (undisturbed, again)]
+        assert buffers[0].full
+        assert buffers[0].pos == buffers[1].pos
+        for name in ("observations", "next_observations", "actions", "rewards", "dones"):
+            np.testing.assert_array_equal(getattr(buffers[0], name), getattr(buffers[1], name))
+        assert self.run(again, 6) == self.run(undisturbed, 6)
+        for name, array in undisturbed.state().items():
+            np.testing.assert_array_equal(array, again.state()[name])
+
 
 class TestTD3(LearningAgentSuite):
     agent = TD3Agent

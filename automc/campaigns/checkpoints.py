@@ -25,7 +25,7 @@ from automc.search_spaces import Policy
 FOLDER = "checkpoints"
 """Where a search notes what it can go on from, until it has ended."""
 
-_VERSION = "1"
+_VERSION = "2"
 _EVALUATIONS, _SECONDS = 10, 60.0  # written as soon as so many were learned, or so much time has passed
 
 

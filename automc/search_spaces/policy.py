@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 FLOAT_BITS = 32
@@ -44,6 +45,19 @@ class Choice:
             if bits is not None and bits not in (*range(1, 9), FLOAT_BITS):
                 raise ValueError(f"bits must be 1 to 8, or {FLOAT_BITS} for float, not {bits!r}")
 
+    @classmethod
+    def of(cls, **fields: Any) -> Choice:
+        """Returns a choice that is made once for all policies that choose the same: searches hold thousands of these.
+
+        Raises:
+            TypeError: there is no such field.
+            ValueError: no network could follow the choice.
+        """
+        try:
+            return _made(**fields)
+        except TypeError:  # what has no hash has its message from here
+            return cls(**fields)
+
     @property
     def precision(self) -> str | None:
         """``int8``, ``float``, or bits of weights and activations; None where none was chosen."""
@@ -56,6 +70,9 @@ class Choice:
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields that are set."""
         return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+_made = lru_cache(maxsize=2**14, typed=True)(Choice)  # typed: True is no number of channels, though it equals 1
 
 
 class Policy(Mapping[str, Choice]):
@@ -95,4 +112,4 @@ class Policy(Mapping[str, Choice]):
     @classmethod
     def from_dict(cls, data: Mapping[str, Mapping[str, Any]]) -> Policy:
         """Returns the policy that `to_dict` wrote; raises TypeError or ValueError for what no choice can be."""
-        return cls({unit: Choice(**fields) for unit, fields in data.items()})
+        return cls({unit: Choice.of(**fields) for unit, fields in data.items()})

@@ -35,11 +35,15 @@ class Axis:
         """A name that no other axis of a space has."""
         return f"{self.unit}.{self.field}"
 
+    def fields(self, option: Any) -> dict[str, Any]:
+        """Returns what one of the axis's options sets in a `Choice`."""
+        return (
+            {"weight_bits": option[0], "activation_bits": option[1]} if self.field == "bits" else {self.field: option}
+        )
+
     def choose(self, choice: Choice, option: Any) -> Choice:
         """Returns the choice with one of the axis's options taken."""
-        if self.field == "bits":
-            return replace(choice, weight_bits=option[0], activation_bits=option[1])
-        return replace(choice, **{self.field: option})
+        return replace(choice, **self.fields(option))
 
     def chosen(self, choice: Choice) -> Any:
         """Returns the option that a choice takes; None where it takes none."""
@@ -103,11 +107,10 @@ class SearchSpace:
 
     def decode(self, indices: Sequence[int] | np.ndarray) -> Policy:
         """Returns the policy of one vector of option numbers (A,)."""
-        choices: dict[str, Choice] = {}
-        for axis, index in zip(self.axes, self.canonical(np.asarray(indices)), strict=True):
-            choice = choices.get(axis.unit, Choice())
-            choices[axis.unit] = axis.choose(choice, axis.options[index])
-        return Policy(choices)
+        fields: dict[str, dict[str, Any]] = {}
+        for axis, index in zip(self.axes, self.canonical(np.asarray(indices)).tolist(), strict=True):
+            fields.setdefault(axis.unit, {}).update(axis.fields(axis.options[index]))
+        return Policy.from_dict(fields)
 
     def encode(self, policy: Policy) -> np.ndarray:
         """Returns the option numbers (A,) of a policy.

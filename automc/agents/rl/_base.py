@@ -62,6 +62,7 @@ class RLAgent(Agent):
         with seeded(seed):
             self.learner = self._make()
         self.learner.set_logger(Logger(None, []))
+        self._rows: list[np.ndarray] = []  # the lessons' policies as option numbers, those that `state` has met so far
 
     def _propose(self, number: int, attempt: int) -> Policy | None:
         generator = self.generator(number, attempt)
@@ -95,10 +96,12 @@ class RLAgent(Agent):
 
         Random numbers follow from the seed and the number of lessons.
         """
+        few = np.min_scalar_type(int(self.problem.space.sizes.max()))
+        self._rows += [self.problem.space.encode(one.policy).astype(few) for one in self.lessons[len(self._rows) :]]
         names = sorted({name for lesson in self.lessons for name in lesson.figures})
         figures = [[lesson.figures.get(name, np.nan) for name in names] for lesson in self.lessons]
         return learner_state(self.learner) | {
-            "lessons/policies": np.array([self.problem.space.encode(lesson.policy) for lesson in self.lessons]),
+            "lessons/policies": np.array(self._rows),
             "lessons/rewards": np.array([lesson.reward for lesson in self.lessons]),
             **{f"figures/{name}": values for name, values in zip(names, np.array(figures).T, strict=True)},
         }
@@ -107,11 +110,14 @@ class RLAgent(Agent):
         """Brings back what an agent of the same problem, seed and settings had learned, by its `state`."""
         restore_learner(self.learner, state)
         columns = {name.removeprefix("figures/"): array for name, array in state.items() if name.startswith("figures/")}
-        for row, (index, reward) in enumerate(zip(state["lessons/policies"], state["lessons/rewards"], strict=True)):
+        self._rows = list(state["lessons/policies"])
+        oldest = self._oldest(state)
+        for row, (index, reward) in enumerate(zip(self._rows, state["lessons/rewards"].tolist(), strict=True)):
             policy = self.problem.space.decode(index)
             figures = {name: float(array[row]) for name, array in columns.items() if np.isfinite(array[row])}
-            self._store(self.env.replay(policy), float(reward))
-            self.lessons.append(Lesson(policy, float(reward), figures))
+            if row >= oldest:
+                self._store(self.env.replay(policy), reward)
+            self.lessons.append(Lesson(policy, reward, figures))
 
     @abstractmethod
     def _make(self) -> BaseAlgorithm:
@@ -124,6 +130,10 @@ class RLAgent(Agent):
     @abstractmethod
     def _store(self, episode: Episode, reward: float) -> None:
         """Keeps one more episode to learn from."""
+
+    @abstractmethod
+    def _oldest(self, state: dict[str, np.ndarray]) -> int:
+        """Returns the first lesson of a state whose episode is still stored, and makes ready for storing it again."""
 
     @abstractmethod
     def _train(self) -> dict[str, float]:

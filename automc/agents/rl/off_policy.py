@@ -59,6 +59,7 @@ class OffPolicyAgent(RLAgent):
 
     def _make(self) -> OffPolicyAlgorithm:
         chosen = self.settings
+        self._steps: list[int] = []  # of each episode so far
         rates = (chosen.actor_rate, chosen.critic_rate)
         algorithm = type(self.algorithm.__name__, (_TwoRates, self.algorithm), {"rates": rates})
         learner: OffPolicyAlgorithm = algorithm(
@@ -102,22 +103,34 @@ class OffPolicyAgent(RLAgent):
             earned = 0.0 if self.settings.credit == "last" and step < last else reward
             done = step == last or self.settings.credit == "return"
             memory.add(seen, next_seen, 2 * action - 1, np.array(earned), np.array(done), [{}])
-        self._steps = len(episode.actions)
+        self._steps.append(len(episode.actions))
 
     def _train(self) -> dict[str, float]:
         scored = len(self.lessons) + 1
         if scored <= self.settings.warmup:
             return {}
         figures = self._exploring(scored)
-        if updates := self.settings.updates * self._steps:
+        if updates := self.settings.updates * self._steps[-1]:
             self.learner.train(gradient_steps=updates, batch_size=self.settings.batch)
             logged = self.learner.logger.name_to_value
             figures |= {name: float(logged[key]) for name, key in self.watched.items() if key in logged}
         return figures
 
+    def _oldest(self, state: dict[str, np.ndarray]) -> int:
+        memory, steps = self.learner.replay_buffer, state["lessons/steps"]
+        kept = np.cumsum(steps[::-1])[::-1]  # steps from each lesson to the last
+        oldest = max(int(np.count_nonzero(kept >= memory.buffer_size)) - 1, 0)
+        self._steps = steps[:oldest].tolist()
+        turns, memory.pos = divmod(sum(self._steps), memory.buffer_size)  # batches depend on where in it episodes lie
+        memory.full = turns > 0
+        return oldest
+
     def state(self) -> dict[str, np.ndarray]:
-        """Returns what `RLAgent.state` does, and the mean reward."""
-        return super().state() | {"mean": np.array(self.learner.replay_buffer.mean)}
+        """Returns what `RLAgent.state` does, the mean reward, and how long episodes were."""
+        return super().state() | {
+            "mean": np.array(self.learner.replay_buffer.mean),
+            "lessons/steps": np.array(self._steps, dtype=np.int64),
+        }
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Brings it back."""

@@ -61,10 +61,9 @@ class PPOAgent(RLAgent):
         self._waiting.clear()
         return figures
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Brings back what was learned; episodes before the latest update are forgotten again."""
-        super().restore(state)
-        del self._waiting[: len(self.lessons) // self.settings.episodes * self.settings.episodes]
+    def _oldest(self, state: dict[str, np.ndarray]) -> int:
+        lessons, episodes = len(state["lessons/rewards"]), self.settings.episodes
+        return int(lessons // episodes * episodes)  # the latest update forgot those before it
 
     def _rollout(self, learner: PPO) -> RolloutBuffer:
         """Returns the waiting episodes; rewards are relative to mean and standard deviation of all so far."""
