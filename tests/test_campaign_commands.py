@@ -244,3 +244,31 @@ def test_a_driver_that_cannot_begin_says_why(tmp_path: Path, run: Command) -> No
     assert "cannot be reached" in (now["reason"] if started.code == 0 else started.line)
     assert "cannot be reached" in run("campaign", "watch", "search").output
     assert "failed" in run("campaign", "list").output
+
+
+def test_resuming_takes_what_may_change_from_the_file_and_workers_from_who_said_so(
+    tmp_path: Path, run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("automc.cli.campaign.go_on", lambda *_: None)
+    campaign_config(tmp_path, 5)
+    assert run("campaign", "start", "search.yaml", "--workers", "3").code == 0
+
+    def config() -> dict[str, Any]:
+        answer: dict[str, Any] = shown(run)["record"]["config"]
+        return answer
+
+    assert config()["compute"]["workers"] == 3
+    campaign_config(tmp_path, 5, limits={"minutes": 7}, compute={"cpus": 2})
+    assert run("campaign", "pause", "search").code == 0
+    assert run("campaign", "resume", "search", "--as-started").code == 0
+    assert (config()["limits"]["minutes"], config()["compute"]["cpus"]) == (None, 1)
+    assert run("campaign", "resume", "search").code == 0
+    assert (config()["limits"]["minutes"], config()["compute"]) == (
+        7.0,
+        {"workers": 3, "ray_address": None, "cpus": 2, "gpus": 0.0},
+    )
+    assert run("campaign", "resume", "search", "--workers", "1").code == 0
+    assert config()["compute"]["workers"] == 1
+    (tmp_path / "search.yaml").unlink()
+    assert run("campaign", "resume", "search").code == 0
+    assert config()["limits"]["minutes"] == 7

@@ -197,16 +197,18 @@ class Campaign:
 
     def wish(self, what: Literal["pause", "cancel"]) -> None:
         """Asks its driver for something; where there is none, it is so at once."""
-        if self.driver is None:
-            self.end("paused" if what == "pause" else "cancelled")
-        else:
+        if self.driver is not None:
             self._set(_WISH, what)
+        elif self.noted[0] not in ("finished", "cancelled"):  # it may have ended just now
+            self.end("paused" if what == "pause" else "cancelled")
 
     def status(self) -> Status:
         """Returns how it stands."""
-        attributes = self._attributes()
-        held = sessions(self.storage, self._study)
-        driver = _driver(held, self.storage)
+        while True:
+            attributes, held = self._attributes(), sessions(self.storage, self._study)
+            # a driver that came or went between the two has noted another state
+            if (driver := _driver(held, self.storage)) is not None or attributes[_STATE] == self.noted[0]:
+                break
         record = Record.model_validate(attributes[_RECORD])
         tallies = [self.journal.tally(agent) for agent in self.journal.agents()]
         state, reason, about = attributes[_STATE], attributes.get(_REASON), attributes.get(_ABOUT) or {}
