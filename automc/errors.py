@@ -49,6 +49,10 @@ class SearchError(AutoMCError):
     """A search has no result, or the machine has no room for going on with it."""
 
 
+class ClusterLost(AutoMCError):
+    """The Ray cluster is gone, through no fault of what was asked for: it is worth trying again."""
+
+
 def one_line(error: BaseException, length: int = 300) -> str:
     """Returns an error as one line that any file can hold: its class, unless it is one of ours, and its message."""
     own = isinstance(error, AutoMCError)

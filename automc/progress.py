@@ -14,6 +14,15 @@ T = TypeVar("T")
 _console = Console(stderr=True)
 
 
+def duration(seconds: float) -> str:
+    """Returns a time for people: in hours and minutes, in minutes and seconds, or in seconds."""
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{seconds:.3g} s"
+
+
 def say(message: str) -> None:
     """Prints one line on standard error: what is being done now."""
     _console.print(message, markup=False, highlight=False, soft_wrap=True)

@@ -19,9 +19,12 @@ from _cifar import cifar_arguments
 
 from automc import files
 from automc.campaigns import SearchConfig
-from automc.campaigns.journal import Journal
+from automc.campaigns.campaign import Campaign, names
+from automc.campaigns.journal import FILE
 from automc.campaigns.search import Search
 from automc.campaigns.setup import Setup, read_subject
+from automc.campaigns.storage import Storage, sqlite_url
+from automc.campaigns.workers import LocalWorkers
 from automc.compression import Methods
 from automc.costs import Budget, CostModel, Projection
 from automc.evaluation import Evaluator, Fidelity
@@ -118,18 +121,23 @@ if __name__ == "__main__":
     )
     files.ensure_writable(out)
     setup = prepared(job, config)
-    journal = Journal(out, config.model_dump(mode="json") | {"job": job}, resume=True)
+    storage = Storage(sqlite_url(out / FILE))
+    there = names(storage)
+    campaign = Campaign(storage, job) if job in there else Campaign.create(storage, job, config, Path(), out)
+    campaign.begin(config.model_dump(mode="json"), resume=True, ahead=1)
+    session = campaign.drive()
     try:
-        search = Search(config, setup, journal)
+        search = Search(config, setup, campaign.journal, out, campaign.digest)
         search.agents = agents
         search.config = config.model_copy(update={"agent": agents[-1]})
-        search.run()
+        search.run(LocalWorkers(search.evaluator))
         answer = {name: found(search, job, name, out) for name in agents}
         answer["original"] = {
             "search": search.original_score,
             "test": score(setup.subject.model, setup.subject.task, "test"),
         }
     finally:
-        journal.close()
+        session.close()
+        storage.close()
     files.write_text(out / "found.json", json.dumps(answer, indent=1))
     print(json.dumps(answer, indent=1))

@@ -99,6 +99,14 @@ class Never(Task):
         return score
 
 
+class Slow(Never):
+    """Takes some tenths of a second."""
+
+    def judged(self, score: float) -> float:
+        time.sleep(float(os.environ.get("FAILING_SLOW", "0.3")))
+        return score
+
+
 class Sometimes(Never):
     """Fails for about half of all policies, always for the same ones."""
 

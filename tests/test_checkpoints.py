@@ -13,8 +13,7 @@ from automc.campaigns import run_search
 from automc.campaigns.checkpoints import FOLDER, Memory
 from automc.campaigns.events import read_events
 from automc.campaigns.result import Evaluated
-from automc.campaigns.search import Search
-from automc.search_spaces import Policy
+from automc.campaigns.workers import LocalWorkers, Outcome
 from automc.testing import toy_problem
 from tests.killing import configure, kill_again_and_again, searched
 from tests.learners import Drifter, go_on, register
@@ -160,14 +159,16 @@ def test_a_search_killed_at_any_time_ends_as_an_undisturbed_one(
 def test_what_was_learned_is_noted_when_a_search_is_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evaluate, config = Search.evaluate, configure(6, "Never", agent="drifter", device={"target": "bismo-cloud"})
+    config = configure(6, "Never", agent="drifter", device={"target": "bismo-cloud"})
+    wait = LocalWorkers.wait
 
-    def interrupted(search: Search, policy: Policy, agent: str, number: int, **rest: Any) -> Evaluated:
-        if agent == "drifter" and number == 4:
+    def interrupted(workers: LocalWorkers, seconds: float | None = None) -> list[Outcome]:
+        ended = wait(workers, seconds)
+        if any((one.job.agent, one.job.number) == ("drifter", 4) for one in ended):
             raise KeyboardInterrupt
-        return evaluate(search, policy, agent, number, **rest)
+        return ended
 
-    monkeypatch.setattr(Search, "evaluate", interrupted)
+    monkeypatch.setattr(LocalWorkers, "wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_search(config, tmp_path, tmp_path)
     with safe_open(tmp_path / FOLDER / "drifter.safetensors", "numpy") as file:

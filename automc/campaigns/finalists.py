@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -230,7 +229,7 @@ class Finals:
         self._exported[policy] = (compressed, file)
         return True
 
-    def _measure(self, field: Iterable[Evaluated]) -> None:
+    def _measure(self, field: list[Evaluated]) -> None:
         policies = list(dict.fromkeys(Policy.from_dict(done.policy) for done in field))
         if isinstance(self._target, Accelerator):
             self.original_timing, *timings = self._by_model(policies)
@@ -240,6 +239,8 @@ class Finals:
         inputs = [feeds(self._inputs)] * len(models)
         self.original_timing, *timings = time_models(self._target, models, inputs, "Measuring original and finalists")
         self._measured |= dict(zip(policies, timings, strict=True))
+        for done in field:
+            self._search.measured(done, self._measured[Policy.from_dict(done.policy)])
 
     def _by_model(self, policies: list[Policy]) -> list[Timing]:
         """Returns what stands for measurements on a device that is none: of the original, and of these."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,13 +20,13 @@ from automc.campaigns.finalists import Finalist, Finals
 from automc.campaigns.journal import FILE
 from automc.campaigns.reports import claims, render_html, verdict
 from automc.campaigns.result import Int8, Row, SearchResult, Tuned
-from automc.campaigns.search import Search
+from automc.campaigns.search import NothingFound, Search
 from automc.campaigns.session import Session
 from automc.campaigns.setup import Setup, set_up
 from automc.campaigns.storage import Storage, sqlite_url
 from automc.campaigns.tuning import fine_tune
 from automc.campaigns.workers import Work, open_workers
-from automc.errors import SearchError, lacking, one_line, users_code
+from automc.errors import AutoMCError, SearchError, lacking, one_line, users_code
 from automc.evaluation import Forward
 from automc.recipes import Figures, Recipe, export_program, save_recipe, save_weights
 from automc.recipes.deployed import deployed_score
@@ -63,13 +63,17 @@ def run_search(config: SearchConfig, folder: Path, out: Path, resume: bool = Fal
             campaign = (
                 Campaign(storage, FOREGROUND) if there else Campaign.create(storage, FOREGROUND, config, folder, out)
             )
-            return drive(campaign, resume, setup, config)
+            return drive(campaign, resume, setup, config, out)
         finally:
             storage.close()
 
 
 def drive(
-    campaign: Campaign, resume: bool = True, setup: Setup | None = None, config: SearchConfig | None = None
+    campaign: Campaign,
+    resume: bool = True,
+    setup: Setup | None = None,
+    config: SearchConfig | None = None,
+    out: Path | None = None,
 ) -> SearchResult:
     """Drives a campaign from where it stands to its files, in this process.
 
@@ -78,23 +82,25 @@ def drive(
         resume: go on with the evaluations that are there; see `Campaign.begin`.
         setup: what it stands on, where that is there already.
         config: what is asked for now; refused where evaluations would differ. None for what it was begun with.
+        out: where files go, if the folder has moved; None for where they went at first.
 
     Raises:
         AutoMCError: anything of it cannot be done; the campaign has failed then, and may be resumed.
         KeyboardInterrupt: it was interrupted, paused or cancelled.
     """
     record = campaign.record
-    config = config or record.config
-    files.ensure_writable(record.out)
+    config, out = config or record.config, out or record.out
+    files.ensure_writable(out)
     session = campaign.drive(local=not config.compute.on_ray)
     try:
         with _what_lacks():
-            result = _run(campaign, session, resume, setup or set_up(config, record.folder), config)
+            result = _run(campaign, session, resume, setup or set_up(config, record.folder), config, out)
     except BaseException as error:
         if not session.lost:
             stopped = isinstance(error, KeyboardInterrupt)
             state: State = "cancelled" if session.wish == "cancel" else "paused" if stopped else "failed"
-            campaign.end(state, None if stopped else one_line(error))
+            with contextlib.suppress(AutoMCError):  # a full disk may be what ended it
+                campaign.end(state, None if stopped else one_line(error), isinstance(error, NothingFound))
         raise
     else:
         campaign.end("finished")
@@ -103,7 +109,7 @@ def drive(
     return result
 
 
-@contextmanager
+@contextlib.contextmanager
 def _what_lacks() -> Iterator[None]:
     try:
         yield
@@ -114,17 +120,17 @@ def _what_lacks() -> Iterator[None]:
         raise SearchError(f"{one_line(error)}; {rest}") from error
 
 
-def _run(campaign: Campaign, session: Session, resume: bool, setup: Setup, config: SearchConfig) -> SearchResult:
-    start, out = time.monotonic(), campaign.record.out
+def _run(
+    campaign: Campaign, session: Session, resume: bool, setup: Setup, config: SearchConfig, out: Path
+) -> SearchResult:
+    start = time.monotonic()
     precision = Forward(setup.subject.task, setup.subject.model, config.fidelity.precision).precision
-    # no evaluation depends on who evaluates, how finalists are tuned, when to stop or who watches: these may be changed
-    # before a search is resumed
-    about = config.model_dump(mode="json", exclude={"finetune", "tensorboard", "compute", "limits"})
-    about |= {"model": setup.subject.digest, "precision": precision}
+    about = config.deciding() | {"model": setup.subject.digest, "precision": precision}
     workers_there = config.compute.workers
-    ahead = campaign.begin(about, resume, config.evaluations, 1 if workers_there == 1 else 2 * workers_there)
+    ahead = campaign.begin(about, resume, 1 if workers_there == 1 else 2 * workers_there)
     before = campaign.seconds()
     search = Search(config, setup, campaign.journal, out, campaign.digest, ahead)
+    campaign.describe(search.total(), setup.subject.task.metric, setup.subject.task.higher_is_better)
     work = Work(config.task, config.task_args, str(campaign.record.folder), search.evaluator, config.seed)
     with open_workers(config.compute, work) as workers:
         session.patient = True
@@ -151,6 +157,7 @@ def _finish(search: Search, work: Work, staging: Path, checkpoints: Path, start:
     rows += [_row(name, chosen[name][0], search, finals) for name in search.controls if name in chosen]
     rows.append(_row("best", best, search, finals))
     said, brought = verdict(rows, config.agent, setup.subject.task, config.finetune.controls)
+    early = [] if search.stopped is None else [f"The search ended early; {search.stopped}."]
     result = SearchResult(
         task=config.task,
         metric=setup.subject.task.metric,
@@ -170,6 +177,7 @@ def _finish(search: Search, work: Work, staging: Path, checkpoints: Path, start:
         claims=[
             *claims(search, rows),
             *(f"In the finals {line}." for line in (*finals.passed_by.values(), *finals.untuned.values())),
+            *early,
         ],
         seed=config.seed,
         seconds=round(time.monotonic() - start, 1),

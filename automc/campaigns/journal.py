@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Container, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,8 @@ from automc.campaigns.storage import Storage
 from automc.devices import Timing
 from automc.search_spaces import Policy
 
-_EVALUATION, _BEGUN, _DEATHS, _MEASURED = "evaluation", "begun", "deaths", "measured"
-_FINISHED = (TrialState.COMPLETE, TrialState.FAIL)
+_EVALUATION, _NUMBER, _BEGUN, _DEATHS, _MEASURED = "evaluation", "number", "begun", "deaths", "measured"
+_ENDED = (TrialState.COMPLETE, TrialState.FAIL)
 
 
 FILE = "journal.db"
@@ -52,6 +54,8 @@ class Begun:
 class Journal:
     """The evaluations of one campaign.
 
+    What one has read is not read again: a row that has ended does not change.
+
     Args:
         storage: where they are kept.
         campaign: its name; its studies are ``campaign/agent``.
@@ -62,7 +66,8 @@ class Journal:
         self._storage, self._campaign = storage, campaign
         self._direction = StudyDirection.MAXIMIZE if higher_is_better else StudyDirection.MINIMIZE
         self._studies: dict[str, int] = {}
-        self._rows: dict[tuple[str, int], int] = {}
+        self._rows: dict[str, dict[int, int]] = {}
+        self._done: dict[int, Evaluated] = {}
 
     def agents(self) -> list[str]:
         """Returns who has evaluations."""
@@ -73,21 +78,32 @@ class Journal:
     def evaluations(self, agent: str) -> list[Evaluated]:
         """Returns an agent's finished evaluations, those that failed too, in the order in which they were proposed."""
         measured = self._measured(agent)
-        done = [
-            Evaluated.model_validate_json(trial.user_attrs[_EVALUATION]).model_copy(
-                update={"measured": measured.get(str(trial.number))}
-            )
-            for trial in self._trials(agent, _FINISHED)
-        ]
+        done = []
+        for trial in self._trials(agent).values():
+            if trial.state not in _ENDED:
+                continue
+            if (one := self._done.get(trial._trial_id)) is None:
+                with self._storage.errors():  # damaged ones
+                    one = Evaluated.model_validate_json(trial.user_attrs[_EVALUATION])
+                self._done[trial._trial_id] = one
+            timing = measured.get(str(trial.number))
+            done.append(one.model_copy(update={"measured": timing}) if timing else one)
         return sorted(done, key=lambda one: one.number)
+
+    def news(self, agent: str, seen: Container[int]) -> Iterator[tuple[int, datetime, Evaluated]]:
+        """Yields number, end and evaluation of an agent's finished ones whose numbers are not among those seen."""
+        for number, trial in self._trials(agent).items():
+            if number not in seen and trial.state in _ENDED and trial.datetime_complete is not None:
+                yield number, trial.datetime_complete, Evaluated.model_validate_json(trial.user_attrs[_EVALUATION])
 
     def begun(self, agent: str) -> list[Begun]:
         """Returns an agent's evaluations that began and have not ended, in order."""
-        rows = [
-            Begun(begun["number"], Policy.from_dict(begun["policy"]), begun["extra"], trial.user_attrs.get(_DEATHS, 0))
-            for trial in self._trials(agent, (TrialState.RUNNING,))
-            for begun in [trial.user_attrs[_BEGUN]]
-        ]
+        rows = []
+        for number, trial in self._trials(agent).items():
+            if trial.state == TrialState.RUNNING:
+                begun = json.loads(trial.user_attrs[_BEGUN])
+                deaths = trial.user_attrs.get(_DEATHS, 0)
+                rows.append(Begun(number, Policy.from_dict(begun["policy"]), begun["extra"], deaths))
         return sorted(rows, key=lambda row: row.number)
 
     def begin(
@@ -100,19 +116,16 @@ class Journal:
         distributions: dict[str, Any] | None = None,
     ) -> None:
         """Commits that an evaluation begins, unless it has before; Optuna's parameters are for Optuna's own tools."""
-        about = {"number": number, "policy": policy.to_dict(), "extra": extra}
+        # as text a policy is a tenth as large in memory, and storages keep all rows there
+        about = json.dumps({"policy": policy.to_dict(), "extra": extra})
         template = create_trial(
-            state=TrialState.RUNNING, params=params, distributions=distributions, user_attrs={_BEGUN: about}
+            state=TrialState.RUNNING,
+            params=params,
+            distributions=distributions,
+            user_attrs={_NUMBER: number, _BEGUN: about},
         )
-
-        def action(storage: BaseStorage) -> None:
-            # what was lost may be the answer, and not the row
-            if (row := self._find(agent, number)) is None:
-                row = storage.create_new_trial(self._study(agent), template)
-            self._rows[agent, number] = row
-
-        if (agent, number) not in self._rows:
-            self._storage.do(action)
+        if number not in self._known(agent):
+            self._rows[agent][number] = self._storage.add_row(self._study(agent), template, _NUMBER)
 
     def commit(self, done: Evaluated) -> None:
         """Commits that an evaluation has ended; once it has, this changes nothing."""
@@ -143,6 +156,8 @@ class Journal:
         self._storage.do(lambda storage: storage.set_study_user_attr(self._study(done.agent), key, value))
 
     def _measured(self, agent: str) -> dict[str, Timing]:
+        if not self._has(agent):
+            return {}
         attributes = self._storage.do(lambda storage: storage.get_study_user_attrs(self._study(agent)))
         prefix = f"{_MEASURED}:"
         return {
@@ -151,33 +166,51 @@ class Journal:
             if key.startswith(prefix)
         }
 
-    def _trials(self, agent: str, states: tuple[TrialState, ...]) -> list[FrozenTrial]:
-        return self._storage.do(
-            lambda storage: storage.get_all_trials(self._study(agent), deepcopy=False, states=states)
-        )
+    def _trials(self, agent: str) -> dict[int, FrozenTrial]:
+        """Returns the rows of an agent by their numbers, in the order in which they were made."""
+        if not self._has(agent):
+            return {}
+        try:
+            study = self._study(agent)
+            return _by_number(self._storage.do(lambda storage: storage.get_all_trials(study, deepcopy=False)))
+        except KeyError:  # somebody deleted it
+            del self._studies[agent]
+            return {}
+
+    def _known(self, agent: str) -> dict[int, int]:
+        if agent not in self._rows:
+            self._rows[agent] = {number: int(trial._trial_id) for number, trial in self._trials(agent).items()}
+        return self._rows[agent]
 
     def _row(self, agent: str, number: int) -> int:
-        if (agent, number) not in self._rows:
-            found = self._storage.do(lambda _: self._find(agent, number))
-            if found is None:
-                raise KeyError(f"{agent}: evaluation {number} has not begun")
-            self._rows[agent, number] = found
-        return self._rows[agent, number]
+        if number not in self._known(agent):
+            raise KeyError(f"{agent}: evaluation {number} has not begun")
+        return self._rows[agent][number]
 
-    def _find(self, agent: str, number: int) -> int | None:
-        trials = self._storage.optuna.get_all_trials(self._study(agent), deepcopy=False)
-        return next((int(t._trial_id) for t in reversed(trials) if t.user_attrs[_BEGUN]["number"] == number), None)
+    def _has(self, agent: str) -> bool:
+        return agent in self._studies or agent in self.agents()
 
     def _study(self, agent: str) -> int:
         if agent not in self._studies:
-            study = optuna.create_study(
-                storage=self._storage.optuna,
-                study_name=f"{self._campaign}/{agent}",
-                direction=self._direction,
-                load_if_exists=True,
+            name, direction = f"{self._campaign}/{agent}", self._direction
+            self._studies[agent] = self._storage.do(
+                lambda storage: (
+                    optuna.create_study(
+                        storage=storage, study_name=name, direction=direction, load_if_exists=True
+                    )._study_id
+                )
             )
-            self._studies[agent] = study._study_id
         return self._studies[agent]
+
+
+def _by_number(trials: list[FrozenTrial]) -> dict[int, FrozenTrial]:
+    """Returns rows by the numbers of their evaluations; of two of one number, the one that has ended, or was first."""
+    found: dict[int, FrozenTrial] = {}
+    for trial in trials:
+        number = trial.user_attrs[_NUMBER]
+        if number not in found or (trial.state in _ENDED and found[number].state not in _ENDED):
+            found[number] = trial
+    return found
 
 
 def unfinished(folder: Path) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from automc import progress
-from automc.agents import CONTROLS, Agent, Problem, make_agent
+from automc.agents import CONTROLS, Agent, Problem, agent_class, make_agent
 from automc.campaigns import checkpoints, events
 from automc.campaigns.checkpoints import Memory
 from automc.campaigns.config import SearchConfig
@@ -19,12 +19,17 @@ from automc.campaigns.setup import Setup
 from automc.campaigns.workers import Job, Outcome, Workers
 from automc.campaigns.workers.local import evaluated
 from automc.costs import Projection
+from automc.devices import Timing
 from automc.errors import ConfigError, SearchError, users_code
 from automc.evaluation import Evaluator
 from automc.search_spaces import Policy
 
 _DEATHS = 3  # workers that one evaluation may take with it
 _LOOK = 1.0  # seconds between two looks at what else there is to do while evaluations run
+
+
+class NothingFound(SearchError):
+    """A search has no result, and nothing to go on with."""
 
 
 class Search:
@@ -94,7 +99,7 @@ class Search:
 
         Raises:
             ConfigError: the agent that was asked for cannot search this; nothing was evaluated yet.
-            SearchError: all evaluations of the agent that was asked for failed, or it has nothing to propose.
+            NothingFound: all evaluations of the agent that was asked for failed, or it has nothing to propose.
         """
         asked = self.config.agent
         warmup = getattr(self._make(asked).settings, "warmup", 0)
@@ -124,8 +129,10 @@ class Search:
         if not self.ranked(asked):
             first = next((done for done in self.evaluations if done.agent == asked), None)
             if first is None:
-                raise SearchError(f"{asked} has nothing to propose in this space; choose another agent or space")
-            raise SearchError(f"all evaluations of {asked} failed (the first: {first.error}); mend it and search again")
+                raise NothingFound(f"{asked} has nothing to propose in this space; choose another agent or space")
+            raise NothingFound(
+                f"all evaluations of {asked} failed (the first: {first.error}); mend it and search again"
+            )
         return True
 
     def _evaluate(self, workers: Workers, watch: Watch, asked_to_stop: Callable[[], bool]) -> None:
@@ -225,6 +232,15 @@ class Search:
             log if self.config.tensorboard else None,
         )
 
+    def total(self) -> int:
+        """Returns how many evaluations there are to be, all agents together: some controls have none in some spaces."""
+        total = 0
+        for name in self.agents:
+            most = agent_class(name).proposals
+            if most is None or self._make(name).propose() is not None:
+                total += min(most or self.config.evaluations, self.config.evaluations)
+        return total
+
     def _make(self, name: str) -> Agent:
         settings = self.config.agent_args if name == self.config.agent else {}
         return make_agent(name, self.problem, self.config.seed, **settings)
@@ -255,6 +271,11 @@ class Search:
         self._journal.commit(done)
         self.evaluations.append(done)
         return done
+
+    def measured(self, done: Evaluated, timing: Timing) -> None:
+        """Commits what was measured of an evaluation."""
+        self._journal.measured(done, timing)
+        done.measured = timing
 
     def tightened(self, policy: Policy, agent: str, projection: Projection) -> Policy:
         """Returns an agent's policy projected onto tighter budgets, as the agent itself would."""

@@ -9,6 +9,7 @@ import signal
 import threading
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import psutil
 from optuna.exceptions import UpdateFinishedTrialError
@@ -21,6 +22,13 @@ from automc.errors import ConfigError
 
 _BEAT = 2.0  # seconds between two signs of life
 _SILENCE = 30.0  # seconds without one, after which a driver on another machine is taken for dead
+_RESTART = 60.0  # seconds more, after which it is not started again either: the supervisor's longest pause, and imports
+
+SUPERVISOR = "AUTOMC_SUPERVISOR"
+"""Names, in a driver's environment, the process that starts it again when it is killed."""
+
+
+_held: set[tuple[str, int]] = set()  # claims of this process: storage and trial
 
 
 class Session:
@@ -56,18 +64,21 @@ class Session:
         self._heart.start()
 
     def _claim(self, name: str, local: bool) -> int:
-        attributes = {**_myself(), "local": local, "seen": _now()}
+        attributes = {
+            **_myself(), "local": local, "seen": _now(), "claim": uuid4().hex, "supervisor": _supervisor()
+        }  # fmt: skip
         template = create_trial(state=TrialState.RUNNING, user_attrs=attributes)
-        mine = self._storage.do(lambda storage: storage.create_new_trial(self._study, template))
+        mine = self._storage.add_row(self._study, template, "claim")
         self.orphaned = False
         try:
             for other in sessions(self._storage, self._study):
                 if other._trial_id == mine or other.state != TrialState.RUNNING:
                     continue
-                if other._trial_id < mine and alive(other):
+                if other._trial_id < mine and alive(other, self._storage):
                     who = f"{other.user_attrs['host']}, process {other.user_attrs['pid']}"
                     raise ConfigError(
-                        f"{name}: another process is driving this campaign ({who}); wait for it, or pause it first"
+                        f"{self._storage.url}: campaign {name} is being driven by another process ({who}); wait for "
+                        "it, or stop it first"
                     )
                 if other._trial_id < mine:
                     self._end(other._trial_id, TrialState.FAIL)
@@ -75,13 +86,16 @@ class Session:
         except BaseException:
             self._end(mine, TrialState.PRUNED)
             raise
+        _held.add((self._storage.url, mine))
         return mine
 
     def close(self) -> None:
         """Says that the driver has ended, and lets others drive."""
         self._ended.set()
         self._heart.join()
-        self._end(self._trial, TrialState.COMPLETE)
+        _held.discard((self._storage.url, self._trial))
+        with contextlib.suppress(ConfigError):  # where it cannot be written, the process will soon be gone
+            self._end(self._trial, TrialState.COMPLETE)
 
     def _end(self, trial: int, state: TrialState) -> None:
         def action(storage: BaseStorage) -> None:
@@ -113,22 +127,49 @@ def sessions(storage: Storage, study: int) -> list[FrozenTrial]:
     return storage.do(lambda optuna: optuna.get_all_trials(study, deepcopy=False, states=states))
 
 
-def alive(session: FrozenTrial) -> bool:
-    """Says whether the process of a session that has not ended is still there."""
+def alive(session: FrozenTrial, storage: Storage) -> bool:
+    """Says whether the process of a session that has not ended is still there, and still drives."""
     there: dict[str, Any] = session.user_attrs
-    if there["host"] == platform.node():
-        try:
-            process = psutil.Process(there["pid"])
-            if process.status() == psutil.STATUS_ZOMBIE:
-                return False
-            return bool(abs(process.create_time() - there["began"]) < 1)
-        except psutil.NoSuchProcess:
+    if there["host"] != platform.node():
+        return _silent(there) < _SILENCE
+    if there["pid"] == os.getpid():  # it may have ended and not been able to say so
+        return (storage.url, session._trial_id) in _held
+    return _runs(there)
+
+
+def supervised(session: FrozenTrial) -> bool:
+    """Says whether a process is still there that starts the session's driver again when it is killed."""
+    there: dict[str, Any] = session.user_attrs
+    if (supervisor := there.get("supervisor")) is None:
+        return False
+    return _runs(supervisor) if there["host"] == platform.node() else _silent(there) < _SILENCE + _RESTART
+
+
+def _runs(there: dict[str, Any]) -> bool:
+    """Says whether a process of this machine is there: another may have its number by now."""
+    try:
+        process = psutil.Process(there["pid"])
+        if process.status() == psutil.STATUS_ZOMBIE:
             return False
-    return (datetime.now(UTC) - datetime.fromisoformat(there["seen"])).total_seconds() < _SILENCE
+        return bool(abs(process.create_time() - there["began"]) < 1)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _silent(there: dict[str, Any]) -> float:
+    """Returns the seconds since a driver's last sign of life."""
+    return (datetime.now(UTC) - datetime.fromisoformat(there["seen"])).total_seconds()
 
 
 def _myself() -> dict[str, Any]:
     return {"host": platform.node(), "pid": os.getpid(), "began": psutil.Process().create_time()}
+
+
+def _supervisor() -> dict[str, Any] | None:
+    parent = os.getppid()
+    if os.environ.get(SUPERVISOR) != str(parent):
+        return None
+    return {"pid": parent, "began": psutil.Process(parent).create_time()}
 
 
 def _now() -> str:

@@ -6,15 +6,19 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TypeVar
 
 import optuna
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage
+from optuna.trial import FrozenTrial
 
 from automc import files, progress
-from automc.errors import AutoMCError, ConfigError, lacking
+from automc.campaigns.databases import normal, open_database, shown, sqlite_url
+from automc.campaigns.outages import Away, told
+from automc.errors import AutoMCError
+
+__all__ = ["Away", "Storage", "default_storage", "sqlite_url"]
 
 T = TypeVar("T")
 
@@ -24,67 +28,119 @@ PATIENCE = 300.0
 
 def default_storage() -> str:
     """Returns where campaigns are kept where nobody says: ``AUTOMC_STORAGE``, or a file among the user's data."""
-    return os.environ.get("AUTOMC_STORAGE") or f"sqlite:///{files.home() / 'campaigns.db'}"
+    return os.environ.get("AUTOMC_STORAGE") or sqlite_url(files.home() / "campaigns.db")
 
 
 class Storage:
     """An Optuna storage that waits for a database that has gone away.
 
     Args:
-        url: ``sqlite:///FILE``, ``postgresql://USER:PASSWORD@HOST/DATABASE``, or ``grpc://HOST:PORT`` for
-            Optuna's proxy.
+        url: ``sqlite:///FILE`` or just the file's name, ``postgresql://USER:PASSWORD@HOST/DATABASE``, or
+            ``grpc://HOST:PORT`` for Optuna's proxy.
+        create: whether SQLite's file is made where there is none.
+        patient: whether to wait for a database that does not answer now, as for one that went away later.
 
     Attributes:
-        url: as it was given, without a password.
+        url: as it was given, without a password; SQLite's file without what comes before its path.
         optuna: the storage, for Optuna's own tools.
 
     Raises:
-        ConfigError: the URL makes no sense, or nothing can be read or written there.
+        ConfigError: the URL makes no sense, nobody answers there, or nothing can be read or written.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, create: bool = True, patient: bool = False) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.url = url
-        with self.errors():
-            self.optuna = _open(url)
+        self.url = shown(url)
+        self._url, self._since = normal(url), 0.0
+
+        def opened() -> BaseStorage:
+            return open_database(self._url, create)
+
+        self.optuna = self._patiently(opened) if patient else self._plainly(opened)
 
     def do(self, action: Callable[[BaseStorage], T]) -> T:
         """Does something with the storage; where the database is away for a moment, again, until it is back.
 
+        So an action may be done twice, the second time after the first succeeded and only its answer was lost.
+
         Raises:
-            ConfigError: it is damaged, full, or did not come back.
+            Away: it did not come back.
+            ConfigError: it refuses, is damaged or full.
         """
-        patient, said = time.monotonic() + PATIENCE, False
+        return self._patiently(lambda: action(self.optuna))
+
+    def add_row(self, study: int, template: FrozenTrial, key: str) -> int:
+        """Adds a trial to a study, and only one, also where an answer was lost; returns its identifier.
+
+        Args:
+            study: the study.
+            template: the trial.
+            key: its user attribute that no other trial of the study has the same of.
+        """
+        again = False
+
+        def action(storage: BaseStorage) -> int:
+            nonlocal again
+            there = storage.get_all_trials(study, deepcopy=False) if again else []
+            again = True
+            trial = next((one for one in there if one.user_attrs[key] == template.user_attrs[key]), None)
+            return int(storage.create_new_trial(study, template) if trial is None else trial._trial_id)
+
+        return self.do(action)
+
+    def _patiently(self, action: Callable[[], T]) -> T:
         while True:
             try:
-                with self.errors():
-                    return action(self.optuna)
-            except ConfigError as error:
-                if not _away(error.__cause__) or time.monotonic() > patient:
+                result = self._plainly(action)
+            except Away as error:
+                now = time.monotonic()
+                # once it has been waited for in vain nobody else waits, until it answers
+                if self._since and now - self._since > PATIENCE:
                     raise
-                if not said:
+                if not self._since:
+                    self._since = now
                     progress.say(f"{error}; waiting for it")
-                said = True
                 time.sleep(1.0)
+                self._reconnect()
+            else:
+                if self._since:
+                    self._since = 0.0
+                    progress.say(f"{self.url} is back")
+                return result
+
+    def _plainly(self, action: Callable[[], T]) -> T:
+        with self.errors():
+            return action()
 
     @contextmanager
     def errors(self) -> Iterator[None]:
         """Turns what databases raise into one line that says what to do.
 
         Raises:
-            ConfigError: whatever was raised within.
+            ConfigError: whatever was raised within; an `Away` where the database may come back by itself.
         """
+        from grpc import RpcError
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
             yield
         except AutoMCError:
             raise
-        except (SQLAlchemyError, sqlite3.Error, optuna.exceptions.StorageInternalError, ValueError) as error:
-            cause = str(error.__cause__ or error).splitlines()[0]
-            if lacking(error):
-                raise ConfigError(f"cannot write {self.url}: {cause}") from error
-            raise ConfigError(f"{self.url}: the journal is damaged or cannot be written ({cause})") from error
+        except (
+            SQLAlchemyError,
+            sqlite3.Error,
+            optuna.exceptions.StorageInternalError,
+            RpcError,
+            ConnectionError,
+            ValueError,
+        ) as error:
+            raise told(error, self.url) from error
+
+    def _reconnect(self) -> None:
+        """Begins anew with a proxy: gRPC itself would wait longer and longer, up to two minutes, before it looks."""
+        proxy = getattr(self, "optuna", None)
+        if isinstance(proxy, GrpcStorageProxy):
+            proxy.__setstate__(proxy.__getstate__())
 
     def close(self) -> None:
         """Lets go of all connections; the last one folds SQLite's write-ahead log into the file."""
@@ -92,24 +148,5 @@ class Storage:
         backend = getattr(self.optuna, "_backend", self.optuna)  # Optuna's cache in front of a database
         if isinstance(backend, RDBStorage):
             backend.engine.dispose()
-
-
-def sqlite_url(path: Path) -> str:
-    """Returns the URL of a file."""
-    return f"sqlite:///{path}"
-
-
-def _open(url: str) -> BaseStorage:
-    if not url.startswith("sqlite:///"):
-        raise ConfigError(f"{url}: no storage that AutoMC knows")
-    path = Path(url.removeprefix("sqlite:///"))
-    files.ensure_writable(path.parent)
-    storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
-    return optuna.storages.get_storage(storage)
-
-
-def _away(error: BaseException | None) -> bool:
-    """Says whether a database that raised this may come back by itself."""
-    return False
+        elif isinstance(backend, GrpcStorageProxy):
+            backend.close()

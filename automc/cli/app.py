@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 
 import typer
 
-from automc.cli import catalog, demo, device, inspect, latency, recipe, search
-from automc.errors import AutoMCError
+from automc.cli import campaign, catalog, demo, device, inspect, latency, recipe, search
+from automc.errors import AutoMCError, ClusterLost
 
-BAD_INPUT, INTERRUPTED = 2, 130
+BAD_INPUT, LOST, INTERRUPTED = 2, 75, 130
 
 # Typer brings its own Click and exports few of its exceptions: BadParameter -> UsageError -> ClickException
 _ClickException: Any = typer.BadParameter.__mro__[2]
@@ -32,6 +32,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("search")(search.search)
 app.command("inspect")(inspect.inspect)
+app.add_typer(campaign.app, name="campaign")
 app.add_typer(latency.app, name="latency")
 app.add_typer(device.app, name="device")
 app.add_typer(recipe.app, name="recipe")
@@ -53,6 +54,8 @@ def main() -> None:
     """Runs the command line; turns what a user can mend into one line and an exit code."""
     try:
         code = app(standalone_mode=False)
+    except ClusterLost as error:
+        _fail(str(error), LOST)
     except AutoMCError as error:
         _fail(str(error), BAD_INPUT)
     except _ClickException as error:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from automc.cli.compute import RayAddress, Workers, compute_asked, with_compute
 from automc.cli.output import JsonFlag
+from automc.cli.processes import AUTOMC
 
 if TYPE_CHECKING:
     from automc.campaigns import SearchResult
@@ -17,14 +22,19 @@ def search(
     config: Annotated[Path, typer.Argument(help="The search's configuration, YAML.", metavar="CONFIG.yaml")],
     out: Annotated[Path | None, typer.Option(help="Folder to write to.  [default: runs/<name of CONFIG>]")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a search that was interrupted.")] = False,
+    workers: Workers = None,
+    ray_address: RayAddress = None,
     as_json: JsonFlag = False,
+    driver: Annotated[bool, typer.Option("--driver", hidden=True)] = False,
 ) -> None:
     """Search for the policy that keeps a budget with the least loss, and write recipe, model and report."""
     from automc import progress
     from automc.campaigns import load_config, output_folder, run_search, unfinished
 
-    settings = load_config(config)
+    settings = with_compute(load_config(config), compute_asked(workers, ray_address))
     folder = out or output_folder(config)
+    if settings.compute.on_ray and not driver:
+        _supervise(folder)
     try:
         result = run_search(settings, config.parent, folder, resume)
     except KeyboardInterrupt:
@@ -35,6 +45,29 @@ def search(
         typer.echo(result.model_dump_json(indent=1))
     else:
         show(result, folder)
+
+
+def _supervise(folder: Path) -> NoReturn:
+    """Runs this very command as a driver, which is started again where it loses its cluster."""
+    from automc.campaigns.campaign import Campaign, names
+    from automc.campaigns.finish import FOREGROUND
+    from automc.campaigns.journal import FILE
+    from automc.campaigns.storage import Storage, sqlite_url
+    from automc.campaigns.supervisor import Supervisor
+
+    @contextlib.contextmanager
+    def campaign() -> Iterator[Campaign | None]:
+        if not (folder / FILE).exists():
+            yield None
+            return
+        storage = Storage(sqlite_url(folder / FILE))
+        try:
+            yield Campaign(storage, FOREGROUND) if FOREGROUND in names(storage) else None
+        finally:
+            storage.close()
+
+    command = [*AUTOMC, *sys.argv[1:], "--driver"]
+    sys.exit(Supervisor(lambda again: [*command, "--resume"] if again else command, campaign).run())
 
 
 def show(result: SearchResult, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Conformance suites: subclass one in your own tests and pytest runs it on your agent, environment, task or device."""
+"""Conformance suites: subclass one in your own tests and pytest runs it on your agent, environment, task, device or workers."""
 
 from automc.testing.agents import AgentSuite
 from automc.testing.benches import BenchSuite
@@ -6,6 +6,7 @@ from automc.testing.environments import EnvSuite
 from automc.testing.hardware import HardwareSuite
 from automc.testing.problems import PlantedProblem, toy_problem, toy_score
 from automc.testing.tasks import TaskSuite
+from automc.testing.workers import WorkersSuite
 
 __all__ = [
     "AgentSuite",
@@ -14,6 +15,7 @@ __all__ = [
     "HardwareSuite",
     "PlantedProblem",
     "TaskSuite",
+    "WorkersSuite",
     "toy_problem",
     "toy_score",
 ]

@@ -16,6 +16,7 @@ from automc.campaigns.reports.table import (
 )
 from automc.campaigns.result import Row, SearchResult, Unit
 from automc.costs.units import format_cost
+from automc.progress import duration
 from automc.search_spaces import Choice
 from automc.tasks.metrics import format_score
 
@@ -105,7 +106,7 @@ def render_html(result: SearchResult) -> str:
         bits=result.has_bits,
         others=result.controls,
         predictions=_predictions(result),
-        duration=_duration(result.seconds),
+        duration=duration(result.seconds),
     )
 
 
@@ -240,11 +241,3 @@ def _date(text: str) -> str:
     except ValueError:
         return text
     return f"{moment.astimezone(UTC) if moment.tzinfo else moment:%Y-%m-%d %H:%M} UTC"
-
-
-def _duration(seconds: float) -> str:
-    whole = round(seconds)
-    hours, minutes = divmod(whole // 60, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {whole % 60} s" if minutes else f"{seconds:.3g} s"

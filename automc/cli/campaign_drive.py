@@ -1,0 +1,150 @@
+"""Starting what drives a campaign: a supervisor, in the background or here, and under it the driver."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from automc.cli.processes import AUTOMC
+
+if TYPE_CHECKING:
+    from automc.campaigns.campaign import Campaign
+    from automc.campaigns.storage import Storage
+
+LOG = "campaign.log"
+"""What supervisor and driver say, in the folder that the campaign writes to."""
+
+_BEGINS = 60.0  # seconds in which a driver has usually begun
+
+Name = Annotated[str, typer.Argument(help="The campaign's name.")]
+StorageOption = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        metavar="URL",
+        help="Where campaigns are kept: sqlite:///FILE, postgresql://... or grpc://HOST:PORT.  "
+        "[default: AUTOMC_STORAGE, else a file among your data]",
+    ),
+]
+
+
+@contextlib.contextmanager
+def opened(url: str | None, begin: bool = False) -> Iterator[Storage]:
+    """Opens the storage that a command names.
+
+    Args:
+        url: as it was given; None for the default.
+        begin: whether a file that is not there is made.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    from automc.campaigns.storage import Storage, default_storage
+    from automc.errors import ConfigError
+
+    where = url or default_storage()
+    if not begin and is_missing(where):
+        file = where.removeprefix("sqlite:///")
+        raise ConfigError(f"no campaigns: there is no file {file}; name their storage: --storage, or start one")
+    storage = Storage(where)
+    try:
+        yield storage
+    finally:
+        storage.close()
+
+
+def is_missing(url: str) -> bool:
+    """Says whether a storage is a file that is not there."""
+    return url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists()
+
+
+def go_on(campaign: Campaign, storage: str | None, foreground: bool) -> None:
+    """Starts what drives a queued campaign, and says how to watch it.
+
+    Args:
+        campaign: the campaign.
+        storage: its storage, as it was given.
+        foreground: whether to stay and supervise it in this process; it does not come back then.
+
+    Raises:
+        SearchError: its driver ended before it began.
+    """
+    from automc.campaigns.storage import default_storage
+    from automc.errors import SearchError
+
+    name, out = campaign.name, campaign.record.out
+    if foreground:
+        supervise(name, storage)
+    with (out / LOG).open("ab") as log:
+        process = subprocess.Popen(
+            [*AUTOMC, "campaign", "supervise", name],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=os.environ | {"AUTOMC_STORAGE": storage or default_storage()},
+            start_new_session=True,
+        )
+    until = time.monotonic() + _BEGINS
+    while (status := campaign.status()).state == "queued" and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.2)
+    if status.state in ("queued", "failed") and process.poll() is not None and (status := campaign.status()).reason:
+        raise SearchError(f"{name} failed: {status.reason}; its log: {out / LOG}")
+    option = f" --storage {storage}" if storage else ""
+    typer.echo(f"{name} runs in the background and writes to {out}")
+    typer.echo(f"watch it:  automc campaign watch {name}{option}")
+    typer.echo(f"pause it:  automc campaign pause {name}{option}")
+
+
+def supervise(name: str, storage: StorageOption = None) -> None:
+    """Drive a campaign in a process that is started again when it is killed."""
+    from automc.campaigns.campaign import Campaign
+    from automc.campaigns.storage import default_storage
+    from automc.campaigns.supervisor import Supervisor
+
+    url = storage or default_storage()
+
+    @contextlib.contextmanager
+    def campaign() -> Iterator[Campaign]:
+        with opened(url) as there:
+            yield Campaign(there, name)
+
+    command = [*AUTOMC, "campaign", "drive", name]
+    # the URL may have a password, which everybody could read among the arguments
+    sys.exit(Supervisor(lambda again: command, campaign, {"AUTOMC_STORAGE": url}).run())
+
+
+def drive(name: str, storage: StorageOption = None) -> None:
+    """Drive a campaign in this process."""
+    from automc import progress
+    from automc.campaigns.campaign import Campaign
+    from automc.campaigns.finish import drive as run
+    from automc.cli.search import show
+    from automc.errors import AutoMCError, one_line
+
+    # it may have been started where Ctrl-C is ignored; whoever stops it does so by these signals
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    with opened(storage) as there:
+        campaign = Campaign(there, name)
+        if campaign.status().state in ("paused", "cancelled"):  # while this process began
+            raise KeyboardInterrupt
+        try:
+            result = run(campaign)
+        except KeyboardInterrupt:
+            progress.say(f"{name} is {campaign.status().state}; what has finished is kept")
+            raise
+        except AutoMCError as error:
+            status = campaign.status()
+            if status.state == "queued" and status.driver is None:  # it did not come as far as noting that itself
+                campaign.end("failed", one_line(error))
+            raise
+        show(result, campaign.record.out)

@@ -1,0 +1,219 @@
+"""``automc campaign list|show|compare``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from automc.cli.campaign_drive import LOG, Name, StorageOption, is_missing, opened
+from automc.cli.output import JsonFlag, print_json, print_table
+
+if TYPE_CHECKING:
+    from automc.campaigns import SearchResult
+    from automc.campaigns.campaign import Campaign, Status
+    from automc.campaigns.standing import Point
+
+
+def list_campaigns(storage: StorageOption = None, as_json: JsonFlag = False) -> None:
+    """List all campaigns of a storage."""
+    from automc.campaigns.campaign import Campaign, names
+    from automc.campaigns.storage import default_storage
+    from automc.progress import duration
+
+    rows: list[Figures] = []
+    if storage is not None or not is_missing(default_storage()):  # nobody has begun one yet
+        with opened(storage) as there:
+            rows = [Figures(Campaign(there, name)) for name in names(there)]
+    if as_json:
+        print_json([row.plain() for row in rows])
+    elif not rows:
+        typer.echo("no campaigns yet; begin one: automc campaign start CONFIG.yaml")
+    else:
+        columns = ["name", "state", "owner", "evaluations", "best", "cost", "age"]
+        print_table("campaigns", columns, [row.line(duration) for row in rows])
+
+
+def show(
+    name: Name,
+    storage: StorageOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show all there is to know of a campaign."""
+    from automc.campaigns.campaign import Campaign
+    from automc.costs.units import format_cost
+    from automc.progress import duration
+
+    with opened(storage) as there:
+        figures = Figures(Campaign(there, name))
+    status, standing = figures.status, figures.standing
+    record, config = status.record, status.record.config
+    if as_json:
+        print_json(figures.plain() | {"record": record.model_dump(mode="json"), "files": figures.files()})
+        return
+    counts = ", ".join(f"{agent} {count}" for agent, count in standing.counts.items())
+    rows: list[tuple[str, object]] = [
+        ("state", status.state + (f": {status.reason}" if status.reason else "")),
+        ("driver", status.driver or "none"),
+        ("owner", record.owner),
+        ("configuration", record.source or "given by a program"),
+        ("searches", f"{config.subject}, {', '.join(config.budget)}, {config.agent}, seed {config.seed}"),
+        ("workers", f"{config.compute.workers}" + (f" on {config.compute.ray_address}" if asked_ray(status) else "")),
+        ("created", _moment(record.created)),
+        ("first ran", _moment(status.started)),
+        ("ended", _moment(status.ended)),
+        ("evaluations", f"{figures.progress}" + (f" ({counts})" if counts else "")),
+        ("under way", status.under_way),
+        ("failed", status.failed),
+        ("best", figures.best),
+        ("time", f"{duration(status.seconds)} driven, {duration(status.worker_seconds)} of workers"),
+        ("files", ", ".join(figures.files()) + f" in {record.out}" if figures.files() else f"none yet in {record.out}"),
+    ]
+    print_table(name, ["", ""], rows)
+    if standing.front:
+        lines = [
+            (figures.score(one), format_cost(standing.metric, one.cost), f"{one.agent} {one.number}")
+            for one in standing.front
+        ]
+        print_table("front: no other evaluation is better in both", ["score", standing.metric, "found by"], lines)
+    for why in standing.failures:
+        typer.echo(f"failed: {why}")
+
+
+def compare(
+    campaigns: Annotated[list[str], typer.Argument(help="Their names.", metavar="NAME...")],
+    storage: StorageOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Put campaigns side by side."""
+    from automc.campaigns.campaign import Campaign
+
+    with opened(storage) as there:
+        figures = [Figures(campaign) for campaign in [Campaign(there, name) for name in campaigns]]
+    if as_json:
+        print_json([one.compared() for one in figures])
+        return
+    rows = [one.compared_texts() for one in figures]
+    lines = [(key, *("" if row[key] is None else row[key] for row in rows)) for key in rows[0]]
+    print_table("campaigns", ["", *campaigns], lines)
+
+
+class Figures:
+    """What is shown of one campaign.
+
+    Attributes:
+        status: how it stands.
+        standing: figures of its evaluations.
+    """
+
+    def __init__(self, campaign: Campaign) -> None:
+        self.status: Status = campaign.status()
+        self.standing = campaign.standing
+
+    @property
+    def progress(self) -> str:
+        """How many evaluations have ended, of how many."""
+        done, total = self.status.evaluations, self.status.total
+        return f"{done}/{max(total, done)}" if total else f"{done}"
+
+    @property
+    def best(self) -> str:
+        """The best score with its cost."""
+        from automc.costs.units import format_cost
+
+        best = self.standing.best
+        if best is None:
+            return ""
+        return f"{self.score(best)} at {format_cost(self.standing.metric, best.cost)}"
+
+    def score(self, point: Point | None) -> str:
+        """A score for people."""
+        from automc.tasks.metrics import format_score
+
+        return "" if point is None else format_score(point.score, self.status.metric or "")
+
+    def line(self, duration: Any) -> tuple[str, ...]:
+        """Its line in the list."""
+        status = self.status
+        age = (datetime.now(UTC) - status.record.created).total_seconds()
+        best, cost = self.score(self.standing.best), duration(status.worker_seconds)
+        return status.name, status.state, status.record.owner, self.progress, best, cost, duration(age)
+
+    def plain(self) -> dict[str, Any]:
+        """All figures as plain data."""
+        standing = self.standing
+        return self.status.model_dump(mode="json", exclude={"record"}) | {
+            "owner": self.status.record.owner,
+            "created": self.status.record.created.isoformat(),
+            "best": standing.best and asdict(standing.best),
+            "front": [asdict(one) for one in standing.front],
+            "cost_is": standing.metric,
+            "failures": standing.failures,
+        }
+
+    def files(self) -> list[str]:
+        """What it has written for people."""
+        out = self.status.record.out
+        names = ("report.html", "result.json", "recipe.yaml", "model.onnx", "model.pt2", LOG)
+        return [name for name in names if (out / name).exists()]
+
+    def compared(self) -> dict[str, Any]:
+        """What is compared, as plain data."""
+        status, config, best = self.status, self.status.record.config, self.standing.best
+        row = {
+            "name": status.name,
+            "state": status.state,
+            "task": config.subject,
+            "budget": list(config.budget),
+            "agent": config.agent,
+            "seed": config.seed,
+            "evaluations": status.evaluations,
+            "search_score": best and best.score,
+            "test_score": None,
+            "latency": None,
+            "macs": best and best.predicted.macs,
+            "worker_hours": round(status.worker_seconds / 3600, 4),
+        }
+        result = self._result()
+        if result is not None:
+            chosen = result.row("best")
+            row |= {"search_score": chosen.final.search_score, "test_score": chosen.final.test_score}
+            row |= {"latency": chosen.measured.us, "macs": chosen.predicted.macs}
+        return row
+
+    def compared_texts(self) -> dict[str, str | None]:
+        """What is compared, for people."""
+        from automc.costs.units import format_cost
+        from automc.tasks.metrics import format_score
+
+        row = self.compared()
+        metric = self.status.metric or ""
+        for key in ("search_score", "test_score"):
+            row[key] = None if row[key] is None else format_score(row[key], metric)
+        for key in ("latency", "macs"):
+            row[key] = None if row[key] is None else format_cost(key, row[key])
+        row |= {"budget": ", ".join(row["budget"]), "evaluations": self.progress}
+        return {key.replace("_", " "): value for key, value in row.items() if key != "name"}
+
+    def _result(self) -> SearchResult | None:
+        from pydantic import ValidationError
+
+        from automc.campaigns import SearchResult
+
+        if self.status.state != "finished":
+            return None
+        try:
+            return SearchResult.model_validate_json((self.status.record.out / "result.json").read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+
+def asked_ray(status: Status) -> bool:
+    """Says whether a cluster was named."""
+    return status.record.config.compute.ray_address is not None
+
+
+def _moment(when: datetime | None) -> str:
+    return "" if when is None else f"{when.astimezone():%Y-%m-%d %H:%M}"
