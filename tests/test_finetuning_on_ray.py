@@ -9,21 +9,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-import ray
 import torch
 
-from automc.campaigns import FineTune, SearchConfig, SearchResult, finish, run_search
+from automc.campaigns import FineTune, SearchConfig, SearchResult, run_search
 from automc.campaigns.checkpoints import FOLDER
 from automc.campaigns.config import Compute
 from automc.campaigns.retraining import Entry, Retraining
 from automc.campaigns.side_by_side import train_side_by_side
-from automc.campaigns.workers import LocalWorkers, Work
+from automc.campaigns.workers import Work
 from automc.errors import ConfigError, TaskError
 from automc.evaluation import Evaluator, Fidelity
 from automc.files import write_text
 from automc.graph import build_graph
 from automc.search_spaces import Policy, SpaceConfig, build_space
 from automc.tasks import example, load_task
+from tests.clusters import Cluster, ray_cluster
 from tests.mortal import BATCHES
 
 HERE = Path(__file__).parent
@@ -31,21 +31,24 @@ EPOCHS = 3
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One Ray for this file, of a user whose own folder this is."""
+def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of the user whose processes these are."""
     folder = tmp_path_factory.mktemp("user")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("HOME", str(folder))
-        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="CRITICAL")
         yield folder
-        ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def cluster(user: Path) -> Iterator[Cluster]:
+    with ray_cluster(2) as cluster:
+        yield cluster
 
 
 class Finals:
     """Networks of one task that are to be trained, best first: the whole one, and the smallest there is."""
 
-    def __init__(self, name: str, folder: Path, count: int = 1, workers: int = 1) -> None:
+    def __init__(self, name: str, folder: Path, compute: Compute, count: int = 1) -> None:
         folder.mkdir(exist_ok=True)
         self.folder, self.notes = folder, folder / "notes"
         arguments = {"notes": str(self.notes)}
@@ -59,7 +62,7 @@ class Finals:
             task=self.work.task,
             budget=("macs<=99%",),
             finetune=FineTune(epochs=EPOCHS),
-            compute=Compute(workers=workers, ray_address="the cluster that is there"),
+            compute=compute,
         )
         policies = (space.decode(space.full), space.decode(0 * space.full))[:count]
         self.entries = [
@@ -84,16 +87,16 @@ def weights(finals: Finals, number: int = 0) -> Sequence[torch.Tensor]:
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Finals:
     """The first network, trained in this process."""
-    finals = Finals("Noted", tmp_path_factory.mktemp("here"))
+    finals = Finals("Noted", tmp_path_factory.mktemp("here"), Compute())
     trained = Retraining(finals.evaluator, finals.entries[0], finals.config.finetune, finals.config.seed).run()
     assert trained.epochs == EPOCHS
     return finals
 
 
 def test_a_training_whose_worker_is_killed_goes_on_and_one_behind_is_stopped(
-    tmp_path: Path, cluster: Path, here: Finals, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, user: Path, cluster: Cluster, here: Finals, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    finals = Finals("Mortal", tmp_path / "ray", count=2)
+    finals = Finals("Mortal", tmp_path / "ray", Compute(ray_address=cluster.address), count=2)
     capfd.readouterr()
     stopped = finals.train()
     said = capfd.readouterr()
@@ -109,7 +112,7 @@ def test_a_training_whose_worker_is_killed_goes_on_and_one_behind_is_stopped(
     }
     # nothing is left or said that is Tune's, and nothing is done twice
     assert sorted(path.name for path in finals.folder.iterdir()) == ["finetuning.json", "network0", "network1", "notes"]
-    assert not (cluster / "ray_results").exists()
+    assert not (user / "ray_results").exists()
     assert said.out == ""
     assert "Training 0: its worker died; it goes on from its last epoch" in said.err
     assert all(line.startswith(("Training ", "Fine-tuning ")) for line in said.err.splitlines())
@@ -117,16 +120,16 @@ def test_a_training_whose_worker_is_killed_goes_on_and_one_behind_is_stopped(
     assert finals.processes() == processes
 
 
-def test_a_task_that_fails_ends_it_in_one_line(tmp_path: Path) -> None:
-    finals = Finals("Broken", tmp_path)
+def test_a_task_that_fails_ends_it_in_one_line(tmp_path: Path, cluster: Cluster) -> None:
+    finals = Finals("Broken", tmp_path, Compute(ray_address=cluster.address))
     with pytest.raises(TaskError, match=r"^Training 0 failed; mend the task.*--resume: ValueError: no such image$"):
         finals.train()
     assert len(finals.processes()) == 1  # it would fail again
 
 
 @pytest.mark.slow
-def test_a_network_that_workers_die_of_is_passed_by(tmp_path: Path) -> None:
-    finals = Finals("Deadly", tmp_path)
+def test_a_network_that_workers_die_of_is_passed_by(tmp_path: Path, cluster: Cluster) -> None:
+    finals = Finals("Deadly", tmp_path, Compute(ray_address=cluster.address))
     lost = finals.train()
     assert lost == {
         finals.entries[0].policy: "number 0 of tpe was not fine-tuned: 4 workers died while they trained it"
@@ -135,8 +138,10 @@ def test_a_network_that_workers_die_of_is_passed_by(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_folder_that_a_machine_does_not_see_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    finals = Finals("Noted", tmp_path / "out")
+def test_a_folder_that_a_machine_does_not_see_is_named(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finals = Finals("Noted", tmp_path / "out", Compute(ray_address=cluster.address))
     monkeypatch.setattr("automc.files.write_text", lambda path, text: write_text(tmp_path / "elsewhere", text))
     with pytest.raises(ConfigError, match=r"not seen by .*choose one with --out"):
         finals.train()
@@ -145,15 +150,13 @@ def test_a_folder_that_a_machine_does_not_see_is_named(tmp_path: Path, monkeypat
 
 def die(folder: Path) -> None:
     """Trains in a process that is killed meanwhile."""
-    finals = Finals("Noted", folder, workers=2)
-    finals.config = finals.config.model_copy(update={"compute": Compute(workers=2)})
-    finals.train()
+    Finals("Noted", folder, Compute(workers=2)).train()
 
 
 @pytest.mark.slow
 def test_a_driver_that_is_killed_loses_one_epoch_at_most(tmp_path: Path, here: Finals) -> None:
     code = f"from pathlib import Path; from tests.{Path(__file__).stem} import die; die(Path({str(tmp_path)!r}))"
-    finals = Finals("Noted", tmp_path)
+    finals = Finals("Noted", tmp_path, Compute(workers=2))
     driver = subprocess.Popen([sys.executable, "-c", code], cwd=HERE.parent, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not (finals.notes.exists() and len(finals.processes()) > BATCHES) and time.monotonic() < deadline:
@@ -188,8 +191,7 @@ def search(task: str, out: Path, compute: Compute) -> SearchResult:
 
 
 @pytest.mark.slow
-def test_a_search_on_ray_ends_as_one_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finish, "open_workers", lambda compute, work: LocalWorkers(work.evaluator))
+def test_a_search_on_ray_ends_as_one_here(tmp_path: Path) -> None:
     there = search("Mortal", tmp_path / "there", Compute(workers=2))
     here = search("Noted", tmp_path / "here", Compute())
     one, other = there.row("best"), here.row("best")

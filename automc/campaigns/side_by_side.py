@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import ray
+from automc.campaigns.workers.cluster import Connection  # before Ray, which reads what it sets
+
+# isort: split
 from ray import tune
 from ray.exceptions import RayTaskError
 from ray.tune.error import TuneError
@@ -66,7 +68,8 @@ def train_side_by_side(
 
     Raises:
         TaskError: a training failed in the task's own code.
-        ConfigError: a machine of the cluster does not see the folder.
+        ConfigError: there is no such cluster, or one of its machines does not see the folder.
+        ClusterLost: the cluster went meanwhile.
         OSError, MemoryError: a worker's machine is out of disk space or memory.
     """
     settings = config.finetune
@@ -75,15 +78,15 @@ def train_side_by_side(
     lost: dict[Policy, str] = {}
     if waiting:
         ledger.write()
-        orders = partial(Orders, entries=waiting, settings=settings, seed=config.seed, file=file.resolve())
-        with _connected(config.compute), tempfile.TemporaryDirectory(prefix="automc-tune-") as folder:
-            lost = _fit(
-                orders(shared=Shared(work), token=ledger.token), ledger, config.compute, higher_is_better, folder
-            )
+        with Connection(config.compute) as cluster, progress.bar("Fine-tuning", len(waiting) * settings.epochs) as line:
+            watch = _Watch(waiting, ledger, settings.epochs, line, cluster)
+            orders = Orders(Shared(work), waiting, settings, config.seed, file.resolve(), ledger.token)
+            lost = _fit(orders, watch, config.compute, higher_is_better)
     return ledger.stopped(entries) | lost
 
 
-def _fit(orders: Orders, ledger: Ledger, compute: Compute, higher_is_better: bool, folder: str) -> dict[Policy, str]:
+def _fit(orders: Orders, watch: _Watch, compute: Compute, higher_is_better: bool) -> dict[Policy, str]:
+    """Runs all trainings; returns whose workers died too often."""
     epochs, entries = orders.settings.epochs, orders.entries
     scheduler = ASHAScheduler(
         time_attr="epoch",
@@ -94,8 +97,7 @@ def _fit(orders: Orders, ledger: Ledger, compute: Compute, higher_is_better: boo
         reduction_factor=_HALVING,
     )
     resources = {"cpu": compute.cpus, "gpu": compute.gpus}
-    with _quiet(), progress.bar("Fine-tuning", len(entries) * epochs) as line:
-        watch = _Watch(entries, ledger, epochs, line)
+    with _quiet(), tempfile.TemporaryDirectory(prefix="automc-tune-") as folder:
         tuner = tune.Tuner(
             tune.with_resources(partial(trial, orders=orders, threads=compute.cpus), resources),
             param_space={"number": tune.grid_search(list(range(len(entries))))},
@@ -132,7 +134,10 @@ class _Watch(tune.Callback):
         problem: what a training failed of; None where none did.
     """
 
-    def __init__(self, entries: Sequence[Entry], ledger: Ledger, epochs: int, line: progress.Bar) -> None:
+    def __init__(
+        self, entries: Sequence[Entry], ledger: Ledger, epochs: int, line: progress.Bar, cluster: Connection
+    ) -> None:
+        self._cluster = cluster
         self._entries, self._ledger, self._epochs, self._line = entries, ledger, epochs, line
         self._done = [0.0] * len(entries)
         self.problem: Exception | None = None
@@ -188,25 +193,3 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-@contextmanager
-def _connected(compute: Compute) -> Iterator[None]:
-    """Connects to the cluster, or starts one here, unless that is done already."""
-    # seam: whatever connects `RayWorkers` to their cluster belongs here too
-    if ray.is_initialized():
-        yield
-        return
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    cpus = None if compute.ray_address else compute.workers * compute.cpus
-    ray.init(
-        address=compute.ray_address or "local",
-        num_cpus=cpus,
-        include_dashboard=None if compute.ray_address else False,
-        log_to_driver=False,
-        logging_level=logging.CRITICAL,
-    )
-    try:
-        yield
-    finally:
-        ray.shutdown()
