@@ -120,6 +120,7 @@ def test_a_training_whose_worker_is_killed_goes_on_and_one_behind_is_stopped(
     assert finals.processes() == processes
 
 
+@pytest.mark.slow
 def test_a_task_that_fails_ends_it_in_one_line(tmp_path: Path, cluster: Cluster) -> None:
     finals = Finals("Broken", tmp_path, Compute(ray_address=cluster.address))
     with pytest.raises(TaskError, match=r"^Training 0 failed; mend the task.*--resume: ValueError: no such image$"):

@@ -30,16 +30,17 @@ from automc.campaigns.retraining import Entry
 from automc.campaigns.trials import Ledger, Orders, trial
 from automc.campaigns.workers import Work
 from automc.campaigns.workers.shared import Shared
-from automc.errors import ConfigError, TaskError, one_line
+from automc.errors import ClusterLost, ConfigError, TaskError, one_line
 from automc.search_spaces import Policy
 from automc.tasks.training import WARM_UP
 
 _DEATHS = 3  # workers that one training may take with it and still go on
 _HALVING = 2  # the better half of those that came so far goes on: finalists are few
-_QUIET = {
+_SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",  # the new one shows banners and failures at every verbosity
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON and TensorBoard files
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours
+    "TUNE_STATE_REFRESH_PERIOD": "86400",  # a look at the cluster's resources would not return if its head is gone
 }
 
 
@@ -112,7 +113,7 @@ def _fit(orders: Orders, watch: _Watch, compute: Compute, higher_is_better: bool
         )
         try:
             results = tuner.fit()
-        except TuneError:
+        except (TuneError, _GivenUp):
             if watch.problem is None:
                 raise
             raise watch.problem from None
@@ -125,6 +126,10 @@ def _fit(orders: Orders, watch: _Watch, compute: Compute, higher_is_better: bool
             lost[entry.policy] = f"{entry.name} was not fine-tuned: {1 + _DEATHS} workers died while they trained it"
             progress.say(f"{entry.description}: given up, {1 + _DEATHS} workers died of it")
     return lost
+
+
+class _GivenUp(BaseException):
+    """Ends Tune at once: it would tidy up after an `Exception`, and wait for a cluster that is gone."""
 
 
 class _Watch(tune.Callback):
@@ -144,6 +149,14 @@ class _Watch(tune.Callback):
 
     def __getstate__(self) -> dict[str, object]:
         return {}  # Tune writes its callbacks down; a line on the screen is none of it
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **_: Any) -> None:
+        """Sees whether the cluster is still there; Tune would wait for it."""
+        try:
+            self._cluster.check()
+        except ClusterLost as error:
+            self.problem = error
+            raise _GivenUp from None
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
@@ -183,7 +196,7 @@ def _error(problem: str, kind: str) -> Exception:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps Tune's tables, banners and files away; what there is to say, `_Watch` says."""
-    os.environ |= _QUIET
+    os.environ |= _SETTINGS
     loggers = [logging.getLogger(name) for name in ("ray.tune", "ray.train", "ray.air")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
