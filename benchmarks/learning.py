@@ -124,7 +124,7 @@ if __name__ == "__main__":
     storage = Storage(sqlite_url(out / FILE))
     there = names(storage)
     campaign = Campaign(storage, job) if job in there else Campaign.create(storage, job, config, Path(), out)
-    campaign.begin(config.model_dump(mode="json"), resume=True, ahead=1)
+    campaign.begin(config.model_dump(mode="json"), resume=True, total=config.evaluations, ahead=1)
     session = campaign.drive()
     try:
         search = Search(config, setup, campaign.journal, out, campaign.digest)

@@ -45,6 +45,7 @@ class Chaos:
 
         self._folder, self._evaluations, self._random = folder, evaluations, random.Random(seed)
         self.killed: Counter[str] = Counter()
+        os.environ["FAILING_LOG"] = str(folder / "scored")  # the nodes' processes are children of this one
         self._postgres = Postgres()
         self.url = self._postgres.database()
         self._cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
@@ -61,7 +62,7 @@ class Chaos:
         }
         (folder / "chaos.yaml").write_text(json.dumps(config))
         command = [sys.executable, "-m", "automc.cli", "campaign", "start", "chaos.yaml", "--name", NAME]
-        environment = os.environ | {"AUTOMC_STORAGE": self.url, "FAILING_LOG": str(folder / "scored")}
+        environment = os.environ | {"AUTOMC_STORAGE": self.url}
         with (folder / "log").open("w") as log:
             self._supervisor = subprocess.Popen(
                 [*command, "--foreground", "--out", "out"],
@@ -108,6 +109,7 @@ class Chaos:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._supervisor.pid, signal.SIGKILL)
         self._supervisor.wait()
+        del os.environ["FAILING_LOG"]
         self._cluster.shutdown()
         self._postgres.close()
 
@@ -122,7 +124,7 @@ class Chaos:
             for node in self._nodes
             for raylet in [node.all_processes["raylet"][0].process.pid]
             for process in psutil.Process(raylet).children(recursive=True)
-            if "ray::" in " ".join(process.cmdline()) and "IDLE" not in " ".join(process.cmdline())
+            if _evaluates(process)
         ]
         return bool(workers) and _kill(self._random.choice(workers))
 
@@ -146,3 +148,12 @@ def _kill(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def _evaluates(process: psutil.Process) -> bool:
+    """Says whether one of Ray's processes is a worker of ours; a node ends with its agents, which are no workers."""
+    try:
+        command = " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
+    return "ray::" in command and "Agent" not in command and "IDLE" not in command

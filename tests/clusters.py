@@ -8,18 +8,20 @@ from typing import Any
 
 from ray.cluster_utils import Cluster
 
-from automc.campaigns.workers import cluster as _  # noqa: F401 - before Ray, which reads what it sets  # isort: split
-
-_SMALL = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
-
 
 @contextmanager
-def ray_cluster(*cpus: int, **settings: Any) -> Iterator[Cluster]:
+def ray_cluster(*nodes: int) -> Iterator[Cluster]:
     """Starts a node with so many processors for each number, the head first; ends all of them."""
     cluster = Cluster()
     try:
-        for number in cpus:
-            cluster.add_node(num_cpus=number, **_SMALL, **settings)
+        for processors in nodes:
+            add_node(cluster, processors)
         yield cluster
     finally:
         cluster.shutdown()
+
+
+def add_node(cluster: Cluster, processors: int, **environment: str) -> Any:
+    """Starts one more node, whose processes have more in their environment."""
+    settings: dict[str, Any] = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
+    return cluster.add_node(num_cpus=processors, env_vars=environment or None, **settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded, as the command line does
@@ -16,6 +17,7 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from automc.tasks import Task, load_task
+from tests.postgres import Postgres, binaries
 
 torch.set_num_threads(1)
 
@@ -52,3 +54,13 @@ def digits(session_home: Path) -> Task:
         patch.setenv("AUTOMC_HOME", str(session_home))
         task.model()
     return task
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server, where the machine has one."""
+    if binaries() is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    server = Postgres()
+    yield server
+    server.close()

@@ -38,7 +38,6 @@ def test_each_evaluation_is_there_once_whatever_was_killed(
     rows = Counter((one.agent, one.number) for one in done)
     assert set(rows) == {("uniform", 0)} | {("random", number) for number in range(evaluations - 1)}
     assert set(rows.values()) == {1}  # none lost, none twice
-    assert len({str(one.policy) for one in done}) == evaluations
     assert not any(one.error for one in done)
     assert (tmp_path / "out" / "report.html").exists()
     result = json.loads((tmp_path / "out" / "result.json").read_text())

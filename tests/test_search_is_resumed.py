@@ -96,7 +96,7 @@ def begun(storage: Storage, about: dict[str, Any], resume: bool = False) -> Camp
         if "search" in names(storage)
         else Campaign.create(storage, "search", configure(3), Path(), Path())
     )
-    campaign.begin({"ahead": None} | about, resume, ahead=1)
+    campaign.begin({"ahead": None} | about, resume, total=3, ahead=1)
     return campaign
 
 

@@ -89,7 +89,7 @@ def searching(storage: Storage, setup: Setup, name: str, config: SearchConfig) -
     except Exception:
         campaign = Campaign.create(storage, name, config, Path(), Path())
     about = config.model_dump(mode="json", exclude={"limits"})
-    ahead = campaign.begin(about, resume=True, ahead=AHEAD)
+    ahead = campaign.begin(about, resume=True, total=2 * EVALUATIONS + 1, ahead=AHEAD)
     return Search(config, setup, campaign.journal, campaign.record.out / name, campaign.digest, ahead)
 
 

@@ -9,6 +9,7 @@ import json
 import platform
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -16,17 +17,14 @@ from typing import Any, Literal
 import optuna
 from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import BaseStorage
-from optuna.trial import TrialState
-from pydantic import BaseModel, ConfigDict, Field
+from optuna.trial import FrozenTrial, TrialState
 
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.journal import Journal
+from automc.campaigns.record import Record, State, Status
 from automc.campaigns.session import Session, alive, sessions, supervised
-from automc.campaigns.standing import Standing
 from automc.campaigns.storage import Storage
 from automc.errors import ConfigError, nearest
-
-State = Literal["queued", "running", "paused", "finished", "failed", "cancelled"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD, _TOTAL = (
@@ -41,70 +39,6 @@ _RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD, _TOTAL = (
 )
 
 
-class Record(BaseModel):
-    """What a campaign was begun with.
-
-    Attributes:
-        config: its configuration.
-        folder: where relative paths of the configuration start.
-        source: the file that the configuration is from, if any.
-        out: where its files go.
-        owner: who began it: user and host.
-        created: when.
-        asked: what the command line asked of `compute`, whatever the file says.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    config: SearchConfig
-    folder: Path
-    source: Path | None = None
-    out: Path
-    owner: str
-    created: datetime
-    asked: dict[str, Any] = Field(default_factory=dict)
-
-
-class Status(BaseModel):
-    """How a campaign stands.
-
-    Attributes:
-        name: of the campaign.
-        state: as it is now; a campaign whose driver went without a word is ``failed``.
-        reason: why it failed, or is being started again, in one line.
-        record: what it was begun with.
-        started: when it first ran.
-        ended: when it ended.
-        seconds: that drivers have run, all sessions together.
-        worker_seconds: spent on evaluations that have ended, all workers together.
-        evaluations: how many have ended, those that failed too.
-        failed: how many of them failed.
-        under_way: how many have begun and not ended.
-        total: how many there are to be; None before it began.
-        driver: host and process that drive it now.
-        since: when that began, or whoever drove it last, without a zone.
-        metric: name of the score; None before it began.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: str
-    state: State
-    reason: str | None
-    record: Record
-    started: datetime | None
-    ended: datetime | None
-    seconds: float
-    worker_seconds: float
-    evaluations: int
-    failed: int
-    under_way: int
-    total: int | None
-    driver: str | None
-    since: datetime | None
-    metric: str | None
-
-
 class Campaign:
     """One campaign in a storage.
 
@@ -116,7 +50,6 @@ class Campaign:
         storage: where it is kept.
         name: its name.
         journal: its evaluations.
-        standing: figures of those that have ended, as of the last `status`.
 
     Raises:
         ConfigError: there is none of that name.
@@ -128,7 +61,6 @@ class Campaign:
             raise ConfigError(f"no campaign {name} in {storage.url}{nearest(name, there)}")
         self._study: int = storage.do(lambda optuna: optuna.get_study_id_from_name(name))
         self.journal = Journal(storage, name)
-        self.standing = Standing()
 
     @classmethod
     def create(
@@ -146,18 +78,6 @@ class Campaign:
         Raises:
             ConfigError: the name is taken, or none.
         """
-        if not _NAME.fullmatch(name):
-            raise ConfigError(f"'{name}' cannot name a campaign: take letters, digits, '.', '_' and '-', 80 at most")
-        taken = ConfigError(f"there is a campaign {name} in {storage.url}; choose another name: --name")
-        if name in names(storage):
-            raise taken
-        try:
-            study = storage.do(lambda there: optuna.create_study(storage=there, study_name=name))
-        except DuplicatedStudyError:  # another process was quicker, or one was cut short here, maybe this one
-            time.sleep(1.0)
-            if name in names(storage):
-                raise taken from None
-            study = storage.do(lambda there: optuna.load_study(storage=there, study_name=name))
         record = Record(
             config=config,
             folder=folder.resolve(),
@@ -167,11 +87,7 @@ class Campaign:
             created=datetime.now(UTC),
             asked=asked or {},
         )
-        # the record last: with it, there is a campaign
-        attributes = record.model_dump(mode="json")
-        storage.do(lambda there: there.set_study_user_attr(study._study_id, _STATE, "queued"))
-        storage.do(lambda there: there.set_study_user_attr(study._study_id, _RECORD, attributes))
-        return cls(storage, name)
+        return add(storage, name, {_STATE: "queued", _RECORD: record.model_dump(mode="json")})
 
     @property
     def record(self) -> Record:
@@ -194,6 +110,17 @@ class Campaign:
         self.end("queued")
 
     @property
+    def driver(self) -> str | None:
+        """Host and process that drive it now."""
+        return _driver(sessions(self.storage, self._study), self.storage)
+
+    @property
+    def noted(self) -> tuple[State, str | None]:
+        """Its state as it was noted last, whether or not its driver is still there, and the reason for it."""
+        attributes = self._attributes()
+        return attributes[_STATE], attributes.get(_REASON)
+
+    @property
     def wished(self) -> str | None:
         """What somebody asks of its driver: ``pause``, ``cancel`` or None."""
         return self._attributes().get(_WISH)
@@ -206,18 +133,18 @@ class Campaign:
         self._set(_STATE, "running")
         return session
 
-    def describe(self, total: int, metric: str, higher_is_better: bool) -> None:
-        """Notes, for whoever watches, how many evaluations there are to be and what their score is."""
-        for key, value in (("total", total), ("metric", metric), ("higher_is_better", higher_is_better)):
-            self._set(key, value)
+    def expect(self, total: int) -> None:
+        """Notes, for whoever watches, how many evaluations there are to be, those of controls too."""
+        self._set(_TOTAL, total)
 
-    def begin(self, about: dict[str, Any], resume: bool, ahead: int) -> int:
+    def begin(self, about: dict[str, Any], resume: bool, total: int, ahead: int) -> int:
         """Begins, or goes on.
 
         Args:
             about: what decides about its scores and proposals: configuration, model, precision; plain data.
             resume: whether to go on with evaluations that are there. Without it, a campaign that has finished is begun
                 anew, and one that has not is refused, unless nothing was evaluated yet.
+            total: evaluations that there are to be.
             ahead: proposals that may be under way, where `about` does not say; a resumed campaign keeps its own.
 
         Returns:
@@ -247,6 +174,7 @@ class Campaign:
         ahead = about["ahead"] or ahead
         self._set(_ABOUT, plain)
         self._set(_AHEAD, ahead)
+        self._set(_TOTAL, total)
         self._set(_ENDED, None)
         return ahead
 
@@ -263,12 +191,13 @@ class Campaign:
         for one in sessions(self.storage, self._study):
             ended = one.datetime_complete or datetime.fromisoformat(one.user_attrs["seen"]).astimezone()
             assert one.datetime_start is not None  # Optuna notes it with every row
-            seconds += (ended.replace(tzinfo=None) - one.datetime_start).total_seconds()
+            # signs of life are told in whole seconds
+            seconds += max((ended.replace(tzinfo=None) - one.datetime_start).total_seconds(), 0.0)
         return seconds
 
     def wish(self, what: Literal["pause", "cancel"]) -> None:
         """Asks its driver for something; where there is none, it is so at once."""
-        if self.status().driver is None:
+        if self.driver is None:
             self.end("paused" if what == "pause" else "cancelled")
         else:
             self._set(_WISH, what)
@@ -277,12 +206,10 @@ class Campaign:
         """Returns how it stands."""
         attributes = self._attributes()
         held = sessions(self.storage, self._study)
-        driver = next((one for one in held if one.state == TrialState.RUNNING and alive(one, self.storage)), None)
+        driver = _driver(held, self.storage)
         record = Record.model_validate(attributes[_RECORD])
-        self.standing.metric = record.config.budgets[0].metric
-        self.standing.higher_is_better = attributes.get("higher_is_better", True)
-        self.standing.read(self.journal)
-        state, reason = attributes[_STATE], attributes.get(_REASON)
+        tallies = [self.journal.tally(agent) for agent in self.journal.agents()]
+        state, reason, about = attributes[_STATE], attributes.get(_REASON), attributes.get(_ABOUT) or {}
         if state == "running" and driver is None:
             reason = reason or "its driver ended without a word"
             if held and supervised(held[-1]):
@@ -297,34 +224,31 @@ class Campaign:
             started=held[0].datetime_start if held else None,
             ended=attributes.get(_ENDED),
             seconds=round(self.seconds(), 1),
-            worker_seconds=round(self.standing.worker_seconds, 3),
-            evaluations=self.standing.evaluations,
-            failed=self.standing.failed,
-            under_way=sum(len(self.journal.begun(agent)) for agent in self.journal.agents()),
-            total=attributes.get("total"),
-            driver=f"{driver.user_attrs['host']}:{driver.user_attrs['pid']}" if driver else None,
+            worker_seconds=round(sum(one.seconds for one in tallies), 3),
+            evaluations=sum(one.ended for one in tallies),
+            failed=sum(one.failed for one in tallies),
+            under_way=sum(one.under_way for one in tallies),
+            total=attributes.get(_TOTAL),
+            driver=driver,
             since=held[-1].datetime_start if held else None,
-            metric=attributes.get("metric"),
+            metric=about.get("metric"),
+            higher_is_better=about.get("higher_is_better", True),
         )
 
     def delete(self) -> None:
         """Deletes its record and journal; its files stay. Raises ConfigError where it is being driven."""
-        if (driver := self.status().driver) is not None:
+        if (driver := self.driver) is not None:
             raise ConfigError(f"{self.name} is being driven by {driver}; cancel it first: automc campaign cancel")
-        self._forget(self.journal.agents())
-        self._delete(self.name)
+        _delete_all(self.storage, self.name)
 
     def _forget(self, agents: list[str]) -> None:
         for agent in agents:
-            self._delete(f"{self.name}/{agent}")
-        self.journal, self.standing = Journal(self.storage, self.name), Standing()
+            _delete(self.storage, f"{self.name}/{agent}")
+        self.journal = Journal(self.storage, self.name)
 
-    def _delete(self, study: str) -> None:
-        def action(storage: BaseStorage) -> None:
-            with contextlib.suppress(KeyError):  # it is gone already, and the answer was lost
-                storage.delete_study(storage.get_study_id_from_name(study))
-
-        self.storage.do(action)
+    def attributes(self) -> dict[str, Any]:
+        """Returns all that is kept of it beside evaluations and sessions, as plain data."""
+        return self._attributes()
 
     def _attributes(self) -> dict[str, Any]:
         try:
@@ -334,6 +258,70 @@ class Campaign:
 
     def _set(self, key: str, value: Any) -> None:
         self.storage.do(lambda storage: storage.set_study_user_attr(self._study, key, value))
+
+
+def add(
+    storage: Storage, name: str, attributes: dict[str, Any], fill: Callable[[int], None] = lambda study: None
+) -> Campaign:
+    """Adds a campaign, whole or not at all.
+
+    Args:
+        storage: where it is kept.
+        name: its name.
+        attributes: of its study, state and record among them; the record makes it a campaign, and is written last.
+        fill: adds what else there is, given the campaign's own study.
+
+    Raises:
+        ConfigError: the name is taken, or none.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"'{name}' cannot name a campaign: take letters, digits, '.', '_' and '-', 80 at most")
+    taken = ConfigError(f"there is a campaign {name} in {storage.url}; choose another name: --name")
+    studies = storage.do(lambda there: there.get_all_studies())
+    if (there := next((one for one in studies if one.study_name == name), None)) is not None:
+        if _RECORD in there.user_attrs or _STATE not in there.user_attrs:  # a campaign, or somebody's own study
+            raise taken
+        _delete_all(storage, name)  # whoever began to add it was killed
+    try:
+        study = storage.do(lambda there: optuna.create_study(storage=there, study_name=name))._study_id
+    except DuplicatedStudyError:  # another process was quicker, or this one, and the answer was lost
+        time.sleep(1.0)
+        if name in names(storage):
+            raise taken from None
+        study = storage.do(lambda there: optuna.load_study(storage=there, study_name=name))._study_id
+
+    def put(key: str) -> None:
+        storage.do(lambda there: there.set_study_user_attr(study, key, attributes[key]))
+
+    try:
+        put(_STATE)
+        fill(study)
+        for key in attributes.keys() - {_STATE, _RECORD}:
+            put(key)
+        put(_RECORD)
+    except BaseException:
+        _delete_all(storage, name)
+        raise
+    return Campaign(storage, name)
+
+
+def _delete_all(storage: Storage, name: str) -> None:
+    for agent in Journal(storage, name).agents():
+        _delete(storage, f"{name}/{agent}")
+    _delete(storage, name)
+
+
+def _delete(storage: Storage, study: str) -> None:
+    def action(there: BaseStorage) -> None:
+        with contextlib.suppress(KeyError):  # it is gone already, and the answer was lost
+            there.delete_study(there.get_study_id_from_name(study))
+
+    storage.do(action)
+
+
+def _driver(held: list[FrozenTrial], storage: Storage) -> str | None:
+    driver = next((one for one in held if one.state == TrialState.RUNNING and alive(one, storage)), None)
+    return f"{driver.user_attrs['host']}:{driver.user_attrs['pid']}" if driver else None
 
 
 def names(storage: Storage) -> list[str]:

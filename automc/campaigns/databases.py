@@ -20,7 +20,9 @@ KINDS = "sqlite:///FILE, postgresql://USER:PASSWORD@HOST/DATABASE or grpc://HOST
 PORT = 13000
 """Where Optuna's proxy listens unless told otherwise."""
 
-_CONTACT = 4  # seconds for the first contact
+CONTACT = 4
+"""Seconds for the first contact."""
+
 _FILES = (".db", ".sqlite", ".sqlite3")
 _POSTGRES = ("postgresql", "postgres", "postgresql+psycopg")
 _SECRETS = {"password", "sslpassword"}
@@ -79,7 +81,7 @@ def _proxy(host: str, port: int) -> BaseStorage:
     with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
         proxy = GrpcStorageProxy(host=host, port=port)
     try:
-        proxy.wait_server_ready(timeout=_CONTACT)
+        proxy.wait_server_ready(timeout=CONTACT)
         proxy.get_all_studies()  # there may be a server that is another one
     except BaseException:
         proxy.close()
@@ -143,7 +145,7 @@ def _postgres(url: str) -> Any:
 def _postgres_kwargs(url: str) -> dict[str, Any]:
     # a host that vanished is found out within half a minute, not when TCP gives up
     wanted = {
-        "connect_timeout": _CONTACT,
+        "connect_timeout": CONTACT,
         "application_name": "automc",
         "keepalives_idle": 10,
         "keepalives_interval": 5,

@@ -13,11 +13,12 @@ from pathlib import Path
 import torch
 
 from automc import files, progress
-from automc.campaigns.campaign import Campaign, State, names
+from automc.campaigns.campaign import Campaign, names
 from automc.campaigns.checkpoints import FOLDER
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.finalists import Finalist, Finals
 from automc.campaigns.journal import FILE
+from automc.campaigns.record import State
 from automc.campaigns.reports import claims, render_html, verdict
 from automc.campaigns.result import Int8, Row, SearchResult, Tuned
 from automc.campaigns.search import NothingFound, Search
@@ -125,12 +126,14 @@ def _run(
 ) -> SearchResult:
     start = time.monotonic()
     precision = Forward(setup.subject.task, setup.subject.model, config.fidelity.precision).precision
+    task = setup.subject.task
     about = config.deciding() | {"model": setup.subject.digest, "precision": precision}
+    about |= {"metric": task.metric, "higher_is_better": task.higher_is_better}
     workers_there = config.compute.workers
-    ahead = campaign.begin(about, resume, 1 if workers_there == 1 else 2 * workers_there)
+    ahead = campaign.begin(about, resume, config.evaluations, 1 if workers_there == 1 else 2 * workers_there)
     before = campaign.seconds()
     search = Search(config, setup, campaign.journal, out, campaign.digest, ahead)
-    campaign.describe(search.total(), setup.subject.task.metric, setup.subject.task.higher_is_better)
+    campaign.expect(search.total())
     work = Work(config.task, config.task_args, str(campaign.record.folder), search.evaluator, config.seed)
     with open_workers(config.compute, work) as workers:
         session.patient = True

@@ -22,7 +22,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from automc.campaigns.result import Evaluated
-from automc.campaigns.storage import Storage
+from automc.campaigns.storage import Storage, set_times, times
 from automc.devices import Timing
 from automc.search_spaces import Policy
 
@@ -51,6 +51,40 @@ class Begun:
     deaths: int = 0
 
 
+@dataclass(frozen=True)
+class Tally:
+    """How many evaluations an agent has.
+
+    Attributes:
+        ended: how many have ended, those that failed too.
+        failed: how many of them failed.
+        under_way: how many have begun and not ended.
+        seconds: that those that have ended took, together.
+    """
+
+    ended: int
+    failed: int
+    under_way: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row: an evaluation that began, and may have ended.
+
+    Attributes:
+        begun: how it began.
+        started: when.
+        ended: when, if it has.
+        done: what came out, if it has ended.
+    """
+
+    begun: Begun
+    started: datetime
+    ended: datetime | None
+    done: Evaluated | None
+
+
 class Journal:
     """The evaluations of one campaign.
 
@@ -68,6 +102,7 @@ class Journal:
         self._studies: dict[str, int] = {}
         self._rows: dict[str, dict[int, int]] = {}
         self._done: dict[int, Evaluated] = {}
+        self._seconds: dict[int, float] = {}
 
     def agents(self) -> list[str]:
         """Returns who has evaluations."""
@@ -77,9 +112,9 @@ class Journal:
 
     def evaluations(self, agent: str) -> list[Evaluated]:
         """Returns an agent's finished evaluations, those that failed too, in the order in which they were proposed."""
+        trials, done = self._trials(agent), []
         measured = self._measured(agent)
-        done = []
-        for trial in self._trials(agent).values():
+        for trial in trials.values():
             if trial.state not in _ENDED:
                 continue
             if (one := self._done.get(trial._trial_id)) is None:
@@ -90,21 +125,52 @@ class Journal:
             done.append(one.model_copy(update={"measured": timing}) if timing else one)
         return sorted(done, key=lambda one: one.number)
 
-    def news(self, agent: str, seen: Container[int]) -> Iterator[tuple[int, datetime, Evaluated]]:
-        """Yields number, end and evaluation of an agent's finished ones whose numbers are not among those seen."""
+    def news(self, agent: str, seen: Container[int]) -> Iterator[tuple[datetime, Evaluated]]:
+        """Yields an agent's finished evaluations but those with these numbers, each with the time it ended."""
         for number, trial in self._trials(agent).items():
             if number not in seen and trial.state in _ENDED and trial.datetime_complete is not None:
-                yield number, trial.datetime_complete, Evaluated.model_validate_json(trial.user_attrs[_EVALUATION])
+                with self._storage.errors():  # damaged ones
+                    done = Evaluated.model_validate_json(trial.user_attrs[_EVALUATION])
+                yield trial.datetime_complete, done
 
     def begun(self, agent: str) -> list[Begun]:
         """Returns an agent's evaluations that began and have not ended, in order."""
-        rows = []
-        for number, trial in self._trials(agent).items():
-            if trial.state == TrialState.RUNNING:
-                begun = json.loads(trial.user_attrs[_BEGUN])
-                deaths = trial.user_attrs.get(_DEATHS, 0)
-                rows.append(Begun(number, Policy.from_dict(begun["policy"]), begun["extra"], deaths))
+        rows = [_begun(trial) for trial in self._trials(agent).values() if trial.state == TrialState.RUNNING]
         return sorted(rows, key=lambda row: row.number)
+
+    def entries(self, agent: str) -> list[Entry]:
+        """Returns all rows of an agent, in the order in which they began."""
+        done = {one.number: one for one in self.evaluations(agent)}
+        return [Entry(_begun(trial), *times(trial), done.get(number)) for number, trial in self._trials(agent).items()]
+
+    def add(self, agent: str, entry: Entry) -> None:
+        """Commits a row of another journal, as it is there."""
+        begun, done = entry.begun, entry.done
+        template = _template(begun.number, begun.policy, begun.extra)
+        if begun.deaths:
+            template.set_user_attr(_DEATHS, begun.deaths)
+        if done is not None:
+            template.set_user_attr(_EVALUATION, done.model_copy(update={"measured": None}).model_dump_json())
+            template.state = TrialState.FAIL if done.score is None else TrialState.COMPLETE
+            template.values = None if done.score is None else [done.score]
+        set_times(template, entry.started, entry.ended)
+        self._known(agent)[begun.number] = self._storage.add_row(self._study(agent), template, _NUMBER)
+        if done is not None and done.measured is not None:
+            self.measured(done, done.measured)
+
+    def tally(self, agent: str) -> Tally:
+        """Counts an agent's evaluations; quicker than to look at each."""
+        trials = self._trials(agent).values()
+        ended = [trial for trial in trials if trial.state in _ENDED]
+        for trial in ended:
+            if trial._trial_id not in self._seconds:
+                self._seconds[trial._trial_id] = json.loads(trial.user_attrs[_EVALUATION])["seconds"]
+        return Tally(
+            len(ended),
+            sum(trial.state == TrialState.FAIL for trial in ended),
+            len(trials) - len(ended),
+            sum(self._seconds[trial._trial_id] for trial in ended),
+        )
 
     def begin(
         self,
@@ -116,14 +182,7 @@ class Journal:
         distributions: dict[str, Any] | None = None,
     ) -> None:
         """Commits that an evaluation begins, unless it has before; Optuna's parameters are for Optuna's own tools."""
-        # as text a policy is a tenth as large in memory, and storages keep all rows there
-        about = json.dumps({"policy": policy.to_dict(), "extra": extra})
-        template = create_trial(
-            state=TrialState.RUNNING,
-            params=params,
-            distributions=distributions,
-            user_attrs={_NUMBER: number, _BEGUN: about},
-        )
+        template = _template(number, policy, extra, params, distributions)
         if number not in self._known(agent):
             self._rows[agent][number] = self._storage.add_row(self._study(agent), template, _NUMBER)
 
@@ -168,14 +227,16 @@ class Journal:
 
     def _trials(self, agent: str) -> dict[int, FrozenTrial]:
         """Returns the rows of an agent by their numbers, in the order in which they were made."""
-        if not self._has(agent):
-            return {}
-        try:
-            study = self._study(agent)
-            return _by_number(self._storage.do(lambda storage: storage.get_all_trials(study, deepcopy=False)))
-        except KeyError:  # somebody deleted it
-            del self._studies[agent]
-            return {}
+
+        def action(storage: BaseStorage) -> list[FrozenTrial]:
+            return list(storage.get_all_trials(self._study(agent), deepcopy=False))
+
+        while self._has(agent):
+            try:
+                return _by_number(self._storage.do(action))
+            except KeyError:  # somebody deleted it, and may have begun it anew
+                del self._studies[agent]
+        return {}
 
     def _known(self, agent: str) -> dict[int, int]:
         if agent not in self._rows:
@@ -211,6 +272,25 @@ def _by_number(trials: list[FrozenTrial]) -> dict[int, FrozenTrial]:
         if number not in found or (trial.state in _ENDED and found[number].state not in _ENDED):
             found[number] = trial
     return found
+
+
+def _template(
+    number: int,
+    policy: Policy,
+    extra: bool,
+    params: dict[str, Any] | None = None,
+    distributions: dict[str, Any] | None = None,
+) -> FrozenTrial:
+    # as text a policy is a tenth as large in memory, and storages keep all rows there
+    about = json.dumps({"policy": policy.to_dict(), "extra": extra})
+    attributes = {_NUMBER: number, _BEGUN: about}
+    return create_trial(state=TrialState.RUNNING, params=params, distributions=distributions, user_attrs=attributes)
+
+
+def _begun(trial: FrozenTrial) -> Begun:
+    about, attributes = json.loads(trial.user_attrs[_BEGUN]), trial.user_attrs
+    policy = Policy.from_dict(about["policy"])
+    return Begun(attributes[_NUMBER], policy, about["extra"], attributes.get(_DEATHS, 0))
 
 
 def unfinished(folder: Path) -> bool:

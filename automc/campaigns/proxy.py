@@ -95,7 +95,7 @@ def _private(host: str) -> str:
         address = ipaddress.ip_address(text.partition("%")[0])
         if address.is_unspecified or not (address.is_private or address.is_loopback):
             raise ConfigError(
-                f"{host}: the proxy has no authentication, and listens on loopback or a private network's address only; "
-                "choose another --host"
+                f"{host}: the proxy has no authentication, and listens on loopback or an address of a private network "
+                "only; choose another --host"
             )
     return found[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from automc import progress
@@ -160,7 +161,7 @@ class Search:
             if course.deaths.get(job.number, 0) >= _DEATHS:
                 self._settle(job, _poisonous(job), watch, line)
             elif job.policy in self._known:  # another agent proposed it, and once is enough
-                self._settle(job, self._known[job.policy], watch, line)
+                self._settle(job, _known(self._known[job.policy]), watch, line)
             elif job.policy in self._waiting:
                 self._waiting[job.policy].append(job)
             else:
@@ -180,6 +181,7 @@ class Search:
             outcome = _poisonous(job)
         for one in self._waiting.pop(job.policy):
             self._settle(one, outcome, watch, line)
+            outcome = _known(outcome)
 
     def _settle(self, job: Job, outcome: Outcome, watch: Watch, line: progress.Bar) -> None:
         done = self._evaluated(job, outcome)
@@ -293,6 +295,11 @@ class Search:
             ),
         )
         return list({Policy.from_dict(done.policy): done for done in reversed(own)}.values())[::-1]
+
+
+def _known(outcome: Outcome) -> Outcome:
+    """Returns what another agent's evaluation is for one more: it took no time of its own."""
+    return replace(outcome, seconds=0.0)
 
 
 def _poisonous(job: Job) -> Outcome:

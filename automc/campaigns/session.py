@@ -64,9 +64,7 @@ class Session:
         self._heart.start()
 
     def _claim(self, name: str, local: bool) -> int:
-        attributes = {
-            **_myself(), "local": local, "seen": _now(), "claim": uuid4().hex, "supervisor": _supervisor()
-        }  # fmt: skip
+        attributes = {**_myself(), "local": local, "seen": _now(), "claim": uuid4().hex, "supervisor": _supervisor()}
         template = create_trial(state=TrialState.RUNNING, user_attrs=attributes)
         mine = self._storage.add_row(self._study, template, "claim")
         self.orphaned = False

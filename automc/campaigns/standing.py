@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -44,9 +43,7 @@ class Standing:
         metric: what the first budget bounds.
         higher_is_better: the direction of scores.
         counts: finished evaluations of each agent, those that failed too.
-        failed: how many failed.
         failures: reasons of the last that did.
-        worker_seconds: spent on evaluations; a policy that several agents proposed was evaluated once.
         best: the best score, of equal ones the cheapest.
         front: what no other evaluation beats in both score and cost, best score first.
         recent: when evaluations ended and who had them, the oldest first, of the last minutes before the last.
@@ -55,26 +52,18 @@ class Standing:
     metric: str = "macs"
     higher_is_better: bool = True
     counts: Counter[str] = field(default_factory=Counter)
-    failed: int = 0
     failures: list[str] = field(default_factory=list)
-    worker_seconds: float = 0.0
     best: Point | None = None
     front: list[Point] = field(default_factory=list)
     recent: list[tuple[datetime, str]] = field(default_factory=list)
     _seen: dict[str, set[int]] = field(default_factory=dict)
-    _policies: set[int] = field(default_factory=set)
-
-    @property
-    def evaluations(self) -> int:
-        """How many evaluations have ended."""
-        return self.counts.total()
 
     def read(self, journal: Journal) -> None:
         """Takes what has ended since the last time."""
         news: list[tuple[datetime, str]] = []
         for agent in journal.agents():
-            for row, when, done in journal.news(agent, seen := self._seen.setdefault(agent, set())):
-                seen.add(row)
+            for when, done in journal.news(agent, seen := self._seen.setdefault(agent, set())):
+                seen.add(done.number)
                 news.append((when, done.worker))
                 self._add(done)
         if news:
@@ -99,12 +88,7 @@ class Standing:
 
     def _add(self, done: Evaluated) -> None:
         self.counts[done.agent] += 1
-        policy = hash(json.dumps(done.policy, sort_keys=True))
-        if policy not in self._policies:
-            self._policies.add(policy)
-            self.worker_seconds += done.seconds
         if done.score is None:
-            self.failed += 1
             why = f"number {done.number} of {done.agent}: {done.error}"
             self.failures = [*self.failures, why][-_FAILURES:]
             return

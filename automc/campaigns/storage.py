@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import optuna
@@ -18,12 +19,15 @@ from automc.campaigns.databases import normal, open_database, shown, sqlite_url
 from automc.campaigns.outages import Away, told
 from automc.errors import AutoMCError
 
-__all__ = ["Away", "Storage", "default_storage", "sqlite_url"]
+__all__ = ["Away", "Storage", "default_storage", "set_times", "sqlite_url", "times"]
 
 T = TypeVar("T")
 
 PATIENCE = 300.0
 """Seconds that a campaign waits for a database that went away."""
+
+PAUSE = 1.0
+"""Seconds between two looks whether it is back."""
 
 
 def default_storage() -> str:
@@ -100,7 +104,7 @@ class Storage:
                 if not self._since:
                     self._since = now
                     progress.say(f"{error}; waiting for it")
-                time.sleep(1.0)
+                time.sleep(PAUSE)
                 self._reconnect()
             else:
                 if self._since:
@@ -150,3 +154,15 @@ class Storage:
             backend.engine.dispose()
         elif isinstance(backend, GrpcStorageProxy):
             backend.close()
+
+
+def times(trial: FrozenTrial) -> tuple[datetime, datetime | None]:
+    """Returns when a trial began and ended, in UTC; Optuna gives local times without a zone."""
+    assert trial.datetime_start is not None  # of all that is not waiting
+    return trial.datetime_start.astimezone(UTC), trial.datetime_complete and trial.datetime_complete.astimezone(UTC)
+
+
+def set_times(trial: FrozenTrial, started: datetime, ended: datetime | None) -> None:
+    """Sets when a trial began and ended, as Optuna wants it."""
+    trial.datetime_start = started.astimezone().replace(tzinfo=None)
+    trial.datetime_complete = ended and ended.astimezone().replace(tzinfo=None)

@@ -15,8 +15,7 @@ from automc import progress
 from automc.campaigns.campaign import Campaign
 from automc.campaigns.checkpoints import FOLDER
 from automc.campaigns.session import SUPERVISOR
-from automc.campaigns.storage import PATIENCE
-from automc.errors import AutoMCError, SearchError
+from automc.errors import SearchError
 
 DONE, BAD_INPUT, LOST, INTERRUPTED = 0, 2, 75, 130
 """Exit codes of a driver; that of a lost cluster is sysexits' for what may work if tried again."""
@@ -41,7 +40,8 @@ class Supervisor:
 
     Args:
         command: what starts a driver; asked with whether it is a restart.
-        campaign: opens the campaign, for as long as it is looked at; None where the driver has yet to begin it.
+        campaign: opens the campaign, for as long as it is looked at, and waits for a database that is away: it may have
+            been killed with the driver. None where the driver has yet to begin it.
         environment: added to that of the driver.
         pauses: as `PAUSES`.
     """
@@ -103,67 +103,46 @@ class Supervisor:
         if self._stopping or code == INTERRUPTED:
             self._settle()
             return (code if code > 0 and code != LOST else INTERRUPTED), reason
-        with self._look() as campaign:
+        with self._campaign() as campaign:
             if campaign is None:
                 return (None if code < 0 or code == LOST else code), reason
-            status = campaign.status()
-            if status.driver is not None:  # another process drives it, and this one was refused
+            state, noted = campaign.noted
+            if campaign.driver is not None:  # another process drives it, and this one was refused
                 return code, reason
-            if status.state in ("paused", "cancelled", "finished"):
-                return (DONE if status.state == "finished" else INTERRUPTED), reason
+            if state in ("paused", "cancelled", "finished"):
+                return (DONE if state == "finished" else INTERRUPTED), reason
             if (wish := campaign.wished) is not None:
                 campaign.end("cancelled" if wish == "cancel" else "paused")
                 return INTERRUPTED, reason
-            if status.state == "failed" and code > 0 and status.reason:
-                reason = status.reason
-            if code < 0 or code == LOST or status.state == "running" or (code == BAD_INPUT and for_nothing):
+            if state == "failed" and code > 0 and noted:
+                reason = noted
+            if code < 0 or code == LOST or state == "running" or (code == BAD_INPUT and for_nothing):
                 campaign.end("running", reason)
                 return None, reason
-            if status.state == "queued":
+            if state == "queued":
                 campaign.end("failed", f"its driver ended before it began ({reason})")
         return code, reason
 
     def _settle(self) -> None:
         """Notes that the campaign is paused, where the driver could not do so itself."""
-        with self._look() as campaign:
-            if campaign is not None:
-                status = campaign.status()
-                if status.driver is None and status.state in ("queued", "running"):
-                    campaign.end("paused")
+        with self._campaign() as campaign:
+            if campaign and campaign.noted[0] in ("queued", "running") and campaign.driver is None:
+                campaign.end("paused")
 
     def _give_up(self, failures: int, why: str) -> None:
         reason = f"given up: {failures} drivers in a row ended before an evaluation had; the last: {why}"
-        with self._look() as campaign:
+        with self._campaign() as campaign:
             if campaign is not None:
                 campaign.end("failed", reason)
         raise SearchError(reason)
 
-    @contextmanager
-    def _look(self) -> Iterator[Campaign | None]:
-        """Opens the campaign; waits for a database that is away, perhaps killed together with the driver."""
-        until = time.monotonic() + PATIENCE
-        while True:
-            opened = self._campaign()
-            try:
-                campaign = opened.__enter__()
-                break
-            except AutoMCError:
-                if self._stopping or time.monotonic() > until:
-                    raise
-                time.sleep(1.0)
-        try:
-            yield campaign
-        finally:
-            opened.__exit__(None, None, None)
-
     def _progress(self) -> Progress:
         """Returns something that changes with each evaluation, and with each epoch of fine-tuning."""
-        with self._look() as campaign:
+        with self._campaign() as campaign:
             if campaign is None:
                 return 0, frozenset()
-            status = campaign.status()
-            epochs = (status.record.out / FOLDER).glob("*/*")
-            return status.evaluations, frozenset((str(path), _written(path)) for path in epochs)
+            epochs = (campaign.record.out / FOLDER).glob("*/*")
+            return campaign.status().evaluations, frozenset((str(path), _written(path)) for path in epochs)
 
     def _wait(self, seconds: float) -> bool:
         """Waits; says whether nobody asked to stop meanwhile."""

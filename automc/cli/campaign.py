@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from automc.cli.campaign_drive import Name, StorageOption, drive, go_on, opened, supervise
+from automc.cli.campaign_files import export, import_
+from automc.cli.campaign_proxy import proxy
 from automc.cli.campaign_show import compare, list_campaigns, show
 from automc.cli.campaign_stop import cancel, delete, pause
 from automc.cli.campaign_watch import watch
@@ -19,20 +21,9 @@ if TYPE_CHECKING:
     from automc.campaigns.storage import Storage
 
 app = typer.Typer(help="Search in the background, on one machine or many: start, watch, pause, go on, compare.")
-app.command("list")(list_campaigns)
-app.command("show")(show)
-app.command("watch")(watch)
-app.command("pause")(pause)
-app.command("cancel")(cancel)
-app.command("compare")(compare)
-app.command("delete")(delete)
-app.command("supervise", hidden=True)(supervise)
-app.command("drive", hidden=True)(drive)
-
 Foreground = Annotated[bool, typer.Option("--foreground", help="Stay, until it has ended or Ctrl-C pauses it.")]
 
 
-@app.command()
 def start(
     config: Annotated[Path, typer.Argument(help="The search's configuration, YAML.", metavar="CONFIG.yaml")],
     name: Annotated[str | None, typer.Option(help="What to call it.  [default: CONFIG's name]")] = None,
@@ -56,7 +47,7 @@ def start(
     with opened(storage, begin=True) as there:
         chosen = name or _free_name(config.stem, there)
         folder = out or Path("runs") / chosen
-        _refuse_shared(folder, there)
+        _refuse_shared(folder, there, chosen)
         if unfinished(folder):
             raise ConfigError(f"{folder} has a search that has not ended; choose another folder: --out")
         files.ensure_writable(folder)
@@ -64,7 +55,6 @@ def start(
         go_on(campaign, storage, foreground)
 
 
-@app.command()
 def resume(
     name: Name,
     workers: Workers = None,
@@ -126,10 +116,27 @@ def _free_name(stem: str, storage: Storage) -> str:
     return name
 
 
-def _refuse_shared(folder: Path, storage: Storage) -> None:
+def _refuse_shared(folder: Path, storage: Storage, name: str) -> None:
     from automc.campaigns.campaign import Campaign, names
     from automc.errors import ConfigError
 
-    for name in names(storage):
-        if Campaign(storage, name).record.out == folder.resolve():
-            raise ConfigError(f"{folder} is where {name} writes to; choose another folder: --out")
+    for other in names(storage):
+        if other != name and Campaign(storage, other).record.out == folder.resolve():
+            raise ConfigError(f"{folder} is where {other} writes to; choose another folder: --out")
+
+
+# in the order of help: a campaign's life
+app.command("start")(start)
+app.command("list")(list_campaigns)
+app.command("show")(show)
+app.command("watch")(watch)
+app.command("pause")(pause)
+app.command("resume")(resume)
+app.command("cancel")(cancel)
+app.command("compare")(compare)
+app.command("delete")(delete)
+app.command("export")(export)
+app.command("import")(import_)
+app.command("proxy")(proxy)
+app.command("supervise", hidden=True)(supervise)
+app.command("drive", hidden=True)(drive)

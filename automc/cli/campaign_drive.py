@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,7 +24,7 @@ LOG = "campaign.log"
 
 _BEGINS = 60.0  # seconds in which a driver has usually begun
 
-Name = Annotated[str, typer.Argument(help="The campaign's name.")]
+Name = Annotated[str, typer.Argument(help="The campaign's name.", metavar="NAME")]
 StorageOption = Annotated[
     str | None,
     typer.Option(
@@ -38,33 +37,24 @@ StorageOption = Annotated[
 
 
 @contextlib.contextmanager
-def opened(url: str | None, begin: bool = False) -> Iterator[Storage]:
+def opened(url: str | None, begin: bool = False, patient: bool = False) -> Iterator[Storage]:
     """Opens the storage that a command names.
 
     Args:
         url: as it was given; None for the default.
         begin: whether a file that is not there is made.
+        patient: whether a database that does not answer is waited for.
 
     Raises:
         ConfigError: there is none.
     """
     from automc.campaigns.storage import Storage, default_storage
-    from automc.errors import ConfigError
 
-    where = url or default_storage()
-    if not begin and is_missing(where):
-        file = where.removeprefix("sqlite:///")
-        raise ConfigError(f"no campaigns: there is no file {file}; name their storage: --storage, or start one")
-    storage = Storage(where)
+    storage = Storage(url or default_storage(), create=begin, patient=patient)
     try:
         yield storage
     finally:
         storage.close()
-
-
-def is_missing(url: str) -> bool:
-    """Says whether a storage is a file that is not there."""
-    return url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists()
 
 
 def go_on(campaign: Campaign, storage: str | None, foreground: bool) -> None:
@@ -94,10 +84,11 @@ def go_on(campaign: Campaign, storage: str | None, foreground: bool) -> None:
             start_new_session=True,
         )
     until = time.monotonic() + _BEGINS
-    while (status := campaign.status()).state == "queued" and process.poll() is None and time.monotonic() < until:
+    while campaign.noted[0] == "queued" and process.poll() is None and time.monotonic() < until:
         time.sleep(0.2)
-    if status.state in ("queued", "failed") and process.poll() is not None and (status := campaign.status()).reason:
-        raise SearchError(f"{name} failed: {status.reason}; its log: {out / LOG}")
+    state, reason = campaign.noted
+    if state == "failed":
+        raise SearchError(f"{name} failed: {reason}; its log: {out / LOG}")
     option = f" --storage {storage}" if storage else ""
     typer.echo(f"{name} runs in the background and writes to {out}")
     typer.echo(f"watch it:  automc campaign watch {name}{option}")
@@ -114,7 +105,7 @@ def supervise(name: str, storage: StorageOption = None) -> None:
 
     @contextlib.contextmanager
     def campaign() -> Iterator[Campaign]:
-        with opened(url) as there:
+        with opened(url, patient=True) as there:
             yield Campaign(there, name)
 
     command = [*AUTOMC, "campaign", "drive", name]
@@ -133,18 +124,17 @@ def drive(name: str, storage: StorageOption = None) -> None:
     # it may have been started where Ctrl-C is ignored; whoever stops it does so by these signals
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    with opened(storage) as there:
+    with opened(storage, patient=True) as there:
         campaign = Campaign(there, name)
-        if campaign.status().state in ("paused", "cancelled"):  # while this process began
+        if campaign.noted[0] in ("paused", "cancelled"):  # while this process began
             raise KeyboardInterrupt
         try:
             result = run(campaign)
         except KeyboardInterrupt:
-            progress.say(f"{name} is {campaign.status().state}; what has finished is kept")
+            progress.say(f"{name} is {campaign.noted[0]}; what has finished is kept")
             raise
         except AutoMCError as error:
-            status = campaign.status()
-            if status.state == "queued" and status.driver is None:  # it did not come as far as noting that itself
+            if campaign.noted[0] == "queued" and campaign.driver is None:  # it noted nothing itself
                 campaign.end("failed", one_line(error))
             raise
         show(result, campaign.record.out)

@@ -8,23 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from automc.cli.campaign_drive import LOG, Name, StorageOption, is_missing, opened
-from automc.cli.output import JsonFlag, print_json, print_table
+from automc.cli.campaign_drive import LOG, Name, StorageOption, opened
+from automc.cli.output import JsonFlag, print_facts, print_json, print_table
 
 if TYPE_CHECKING:
     from automc.campaigns import SearchResult
-    from automc.campaigns.campaign import Campaign, Status
-    from automc.campaigns.standing import Point
+    from automc.campaigns.campaign import Campaign
+    from automc.campaigns.record import Status
+    from automc.campaigns.standing import Point, Standing
 
 
 def list_campaigns(storage: StorageOption = None, as_json: JsonFlag = False) -> None:
     """List all campaigns of a storage."""
+    from automc import files
     from automc.campaigns.campaign import Campaign, names
-    from automc.campaigns.storage import default_storage
-    from automc.progress import duration
+    from automc.campaigns.storage import default_storage, sqlite_url
 
     rows: list[Figures] = []
-    if storage is not None or not is_missing(default_storage()):  # nobody has begun one yet
+    own = files.home() / "campaigns.db"
+    if storage is not None or default_storage() != sqlite_url(own) or own.exists():  # else nobody has begun one yet
         with opened(storage) as there:
             rows = [Figures(Campaign(there, name)) for name in names(there)]
     if as_json:
@@ -33,7 +35,7 @@ def list_campaigns(storage: StorageOption = None, as_json: JsonFlag = False) -> 
         typer.echo("no campaigns yet; begin one: automc campaign start CONFIG.yaml")
     else:
         columns = ["name", "state", "owner", "evaluations", "best", "cost", "age"]
-        print_table("campaigns", columns, [row.line(duration) for row in rows])
+        print_table("campaigns", columns, [row.line() for row in rows], only_first_folds=True)
 
 
 def show(
@@ -69,15 +71,16 @@ def show(
         ("failed", status.failed),
         ("best", figures.best),
         ("time", f"{duration(status.seconds)} driven, {duration(status.worker_seconds)} of workers"),
-        ("files", ", ".join(figures.files()) + f" in {record.out}" if figures.files() else f"none yet in {record.out}"),
+        ("folder", record.out),
+        ("files", ", ".join(figures.files()) or "none yet"),
     ]
-    print_table(name, ["", ""], rows)
+    print_facts(name, rows)
     if standing.front:
         lines = [
             (figures.score(one), format_cost(standing.metric, one.cost), f"{one.agent} {one.number}")
             for one in standing.front
         ]
-        print_table("front: no other evaluation is better in both", ["score", standing.metric, "found by"], lines)
+        print_table("front", ["score", standing.metric, "found by"], lines)
     for why in standing.failures:
         typer.echo(f"failed: {why}")
 
@@ -106,11 +109,20 @@ class Figures:
     Attributes:
         status: how it stands.
         standing: figures of its evaluations.
+
+    Args:
+        campaign: the campaign.
+        before: figures of its evaluations from an earlier look, which has read most of them already.
     """
 
-    def __init__(self, campaign: Campaign) -> None:
+    def __init__(self, campaign: Campaign, before: Standing | None = None) -> None:
+        from automc.campaigns.standing import Standing
+
         self.status: Status = campaign.status()
-        self.standing = campaign.standing
+        self.standing = before or Standing()
+        self.standing.metric = self.status.record.config.budgets[0].metric
+        self.standing.higher_is_better = self.status.higher_is_better
+        self.standing.read(campaign.journal)
 
     @property
     def progress(self) -> str:
@@ -134,12 +146,12 @@ class Figures:
 
         return "" if point is None else format_score(point.score, self.status.metric or "")
 
-    def line(self, duration: Any) -> tuple[str, ...]:
+    def line(self) -> tuple[str, ...]:
         """Its line in the list."""
         status = self.status
         age = (datetime.now(UTC) - status.record.created).total_seconds()
-        best, cost = self.score(self.standing.best), duration(status.worker_seconds)
-        return status.name, status.state, status.record.owner, self.progress, best, cost, duration(age)
+        best, cost = self.score(self.standing.best), _roughly(status.worker_seconds)
+        return status.name, status.state, status.record.owner, self.progress, best, cost, _roughly(age)
 
     def plain(self) -> dict[str, Any]:
         """All figures as plain data."""
@@ -173,6 +185,7 @@ class Figures:
             "search_score": best and best.score,
             "test_score": None,
             "latency": None,
+            "predicted_latency": best and best.predicted.latency,
             "macs": best and best.predicted.macs,
             "worker_hours": round(status.worker_seconds / 3600, 4),
         }
@@ -180,21 +193,23 @@ class Figures:
         if result is not None:
             chosen = result.row("best")
             row |= {"search_score": chosen.final.search_score, "test_score": chosen.final.test_score}
-            row |= {"latency": chosen.measured.us, "macs": chosen.predicted.macs}
+            row |= {"latency": chosen.measured.us, "predicted_latency": chosen.predicted.latency}
+            row["macs"] = chosen.predicted.macs
         return row
 
     def compared_texts(self) -> dict[str, str | None]:
         """What is compared, for people."""
-        from automc.costs.units import format_cost
+        from automc.costs.units import format_cost, number
         from automc.tasks.metrics import format_score
 
         row = self.compared()
         metric = self.status.metric or ""
         for key in ("search_score", "test_score"):
             row[key] = None if row[key] is None else format_score(row[key], metric)
-        for key in ("latency", "macs"):
-            row[key] = None if row[key] is None else format_cost(key, row[key])
+        for key, kind in (("latency", "latency"), ("predicted_latency", "latency"), ("macs", "macs")):
+            row[key] = None if row[key] is None else format_cost(kind, row[key])
         row |= {"budget": ", ".join(row["budget"]), "evaluations": self.progress}
+        row["worker_hours"] = number(row["worker_hours"])
         return {key.replace("_", " "): value for key, value in row.items() if key != "name"}
 
     def _result(self) -> SearchResult | None:
@@ -217,3 +232,11 @@ def asked_ray(status: Status) -> bool:
 
 def _moment(when: datetime | None) -> str:
     return "" if when is None else f"{when.astimezone():%Y-%m-%d %H:%M}"
+
+
+def _roughly(seconds: float) -> str:
+    """Returns a time in its largest unit."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

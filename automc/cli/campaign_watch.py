@@ -15,7 +15,6 @@ from automc.cli.campaign_drive import LOG, Name, StorageOption, opened
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
 
-    from automc.campaigns.campaign import Campaign
     from automc.cli.campaign_show import Figures
 
 T = TypeVar("T")
@@ -36,11 +35,12 @@ def watch(
     from rich.live import Live
 
     from automc.campaigns.campaign import Campaign
+    from automc.cli.campaign_show import Figures
 
     console = Console()
     with opened(storage) as there:
         campaign = Campaign(there, name)
-        figures = look(campaign)
+        figures = Figures(campaign)
         if once or not console.is_terminal:
             console.print(picture(figures, datetime.now()))
             return
@@ -48,17 +48,10 @@ def watch(
             with Live(picture(figures, datetime.now()), console=console, auto_refresh=False) as live:
                 while figures.status.state in ("queued", "running"):
                     time.sleep(_PAUSE)
-                    figures = look(campaign)
+                    figures = Figures(campaign, figures.standing)
                     live.update(picture(figures, datetime.now()), refresh=True)
         except KeyboardInterrupt:
             typer.echo(f"{name} is {figures.status.state} and is left alone")
-
-
-def look(campaign: Campaign) -> Figures:
-    """Returns a campaign's figures as they are now."""
-    from automc.cli.campaign_show import Figures
-
-    return Figures(campaign)
 
 
 def picture(figures: Figures, now: datetime) -> Group:

@@ -60,7 +60,7 @@ def _supervise(folder: Path) -> NoReturn:
         if not (folder / FILE).exists():
             yield None
             return
-        storage = Storage(sqlite_url(folder / FILE))
+        storage = Storage(sqlite_url(folder / FILE), patient=True)
         try:
             yield Campaign(storage, FOREGROUND) if FOREGROUND in names(storage) else None
         finally:

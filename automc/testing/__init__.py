@@ -1,4 +1,4 @@
-"""Conformance suites: subclass one in your own tests and pytest runs it on your agent, environment, task, device or workers."""
+"""Conformance suites: subclass one in your own tests and pytest runs it on your agent, environment, task or device."""
 
 from automc.testing.agents import AgentSuite
 from automc.testing.benches import BenchSuite

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -35,12 +36,13 @@ class Moody(Task):
     Args:
         fails: scores that are errors instead.
         kills: scores that end the process instead, as a crash would.
+        seconds: that each score takes, but the original's.
     """
 
     metric = "agreement"
 
-    def __init__(self, fails: Sequence[float] = (), kills: Sequence[float] = ()) -> None:
-        self.fails, self.kills = fails, kills
+    def __init__(self, fails: Sequence[float] = (), kills: Sequence[float] = (), seconds: float = 0.0) -> None:
+        self.fails, self.kills, self.seconds = fails, kills, seconds
 
     def model(self) -> nn.Module:
         """Returns the network."""
@@ -60,4 +62,6 @@ class Moody(Task):
             raise ValueError("no score\nfor this")
         if score in self.kills:
             os._exit(1)
+        if score < 1.0:
+            time.sleep(self.seconds)
         return score

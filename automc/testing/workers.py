@@ -118,8 +118,12 @@ class WorkersSuite(ABC):
         assert again.died
 
 
-def make_case() -> Case:
-    """Returns a small task, some of its policies and their scores."""
+def make_case(seconds: float = 0.0) -> Case:
+    """Returns a small task, some of its policies and their scores.
+
+    Args:
+        seconds: that each score takes in workers.
+    """
     evaluator = _evaluator({})
     space = build_space(evaluator.graph, SpaceConfig(channel_multiple=2), 2)
     last = [len(axis.options) - 1 for axis in space.axes]
@@ -129,7 +133,7 @@ def make_case() -> Case:
     ]
     policies = list(dict.fromkeys(space.decode(np.array(one)) for one in indices))
     scores: list[float | None] = [evaluator.evaluate(policy).score for policy in policies]
-    arguments = {"fails": [scores[1]], "kills": [scores[-1]]}
+    arguments = {"fails": [scores[1]], "kills": [scores[-1]], "seconds": seconds}
     scores[1] = None
     work = Work(f"{moody.__file__}:Moody", arguments, "", _evaluator(arguments))
     return Case(work, policies[:-1], scores[:-1], policies[-1])

@@ -115,7 +115,7 @@ def main() -> None:
             setup = set_up(config, Path(name))
             storage = Storage(arguments.storage or sqlite_url(Path(name) / f"{agent}.db"))
             campaign = Campaign.create(storage, f"{agent}-{os.getpid()}", config, Path(name), Path(name) / agent)
-            campaign.begin({"ahead": None}, resume=False, ahead=1)
+            campaign.begin({"ahead": None}, resume=False, total=arguments.evaluations, ahead=1)
             search = Search(config, setup, campaign.journal, Path(name) / agent, campaign.digest)
             search.agents = (agent,)
             timed.seconds, start = 0.0, time.perf_counter()

@@ -10,24 +10,15 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-_SETTINGS = {  # Ray reads them when it is imported
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_DEDUP_LOGS_SKIP_REGEX": "",  # matches each line: what happens to workers is said by us
-    # a driver whose head is gone is ended by Ray after these seconds, with exit code 1; `_SILENCE` is shorter
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "15",
-}
-for _name, _value in _SETTINGS.items():
-    os.environ.setdefault(_name, _value)
+import ray
 
-import ray  # noqa: E402
-
-from automc import progress  # noqa: E402
-from automc.campaigns.config import Compute  # noqa: E402
-from automc.campaigns.workers.head import check_head, unreachable  # noqa: E402
-from automc.errors import ClusterLost, ConfigError, one_line  # noqa: E402
+from automc import progress
+from automc.campaigns.config import Compute
+from automc.campaigns.workers.head import check_head, unreachable
+from automc.errors import ClusterLost, ConfigError, one_line
 
 _LOOK = 1.0  # seconds between two looks at whether the head is there
-_SILENCE = 6.0  # seconds without an answer after which it is gone
+_SILENCE = 6.0  # seconds without an answer after which it is gone; before Ray ends this process for that
 
 
 class Connection:
@@ -53,7 +44,7 @@ class Connection:
         self._ours = not ray.is_initialized()
         if self._ours:
             address = compute.ray_address or os.environ.get("RAY_ADDRESS")
-            _join(check_head(address)) if address else _start(compute)
+            _connect(check_head(address), compute) if address else _start(compute)
         try:
             self._nodes: dict[str, tuple[str, int]] = {}
             nodes = self._look_around()
@@ -106,23 +97,30 @@ class Connection:
         self.close()
 
 
+def runtime_env(compute: Compute) -> dict[str, Any]:
+    """Returns what worker processes have in their environment: as many threads as they may use, and none that spins."""
+    return {"env_vars": {"OMP_NUM_THREADS": str(compute.cpus), "OMP_WAIT_POLICY": "PASSIVE"}}
+
+
 def _start(compute: Compute) -> None:
     cores, wanted = len(os.sched_getaffinity(0)), compute.workers * compute.cpus
     if wanted > cores:
-        progress.say(f"{compute.workers} workers of {compute.cpus} processors share the {cores} of this machine")
+        progress.say(f"{compute.workers} workers with {compute.cpus} CPU each share the {cores} CPU of this machine")
     if "RAY_AUTH_TOKEN_PATH" not in os.environ:
         # kept to the end of this process, since Ray reads it once; without it Ray would write one into the user's home
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    _init("local", num_cpus=wanted, include_dashboard=False)
+    _connect("local", compute, num_cpus=wanted, include_dashboard=False)
 
 
-def _join(address: str) -> None:
-    _init(address)
-
-
-def _init(address: str, **settings: Any) -> None:
+def _connect(address: str, compute: Compute, **settings: Any) -> None:
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, **settings)
+        ray.init(
+            address,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            runtime_env=runtime_env(compute),  # that of workers, so that processes started in advance are theirs
+            **settings,
+        )
     except Exception as error:  # of many kinds: versions of Python that differ, no room on disk, no process to be had
         cause = error.__cause__ or error
         where = "Ray cannot be started here" if address == "local" else f"ray_address: cannot connect to {address}"
@@ -134,10 +132,10 @@ def _check_room(nodes: list[dict[str, Any]], compute: Compute) -> None:
     have = {name: sum(node["Resources"].get(name, 0.0) for node in nodes) for name in ("CPU", "GPU")}
     if sum(_fitting(node["Resources"], compute) for node in nodes) >= compute.workers:
         return
-    each = f"{compute.cpus} processors" + (f" and {compute.gpus:g} GPUs" if compute.gpus else "")
+    each = f"{compute.cpus} CPU" + (f" and {compute.gpus:g} GPU" if compute.gpus else "")
     raise ConfigError(
-        f"compute: {compute.workers} workers of {each} each were asked for, and there are {have['CPU']:g} processors "
-        f"and {have['GPU']:g} GPUs on {len(nodes)} nodes; ask for fewer or smaller workers"
+        f"compute: {compute.workers} workers with {each} each were asked for, and there are {have['CPU']:g} CPU and "
+        f"{have['GPU']:g} GPU on {len(nodes)} node{'s' * (len(nodes) > 1)}; ask for fewer or smaller workers"
     )
 
 

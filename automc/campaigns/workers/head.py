@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import socket
 from ipaddress import ip_address
+from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import psutil
 import ray
 from ray._private import services
 from ray._private.grpc_utils import init_grpc_channel  # with the token and the certificates that Ray would use
-from ray.core.generated import gcs_pb2, gcs_service_pb2, gcs_service_pb2_grpc
+from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
 from ray.exceptions import AuthenticationError
 
 from automc.errors import ConfigError, one_line
 
+_messages: Any = gcs_service_pb2  # what protobuf generates has no types
+_ALIVE = 0  # a node's state, GcsNodeInfo.ALIVE
 _CONNECT = 3.0  # seconds until somebody has answered
 _ANSWER = 3.0  # seconds that each of two answers may take
 _TOKEN = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the token it was started with"
@@ -46,13 +49,13 @@ def check_head(address: str) -> str:
     try:
         with init_grpc_channel(address) as channel:
             stub = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
-            version = stub.CheckAlive(gcs_service_pb2.CheckAliveRequest(), timeout=_ANSWER).ray_version
+            version = stub.CheckAlive(_messages.CheckAliveRequest(), timeout=_ANSWER).ray_version
             if version != ray.__version__:
                 raise ConfigError(
                     f"ray_address: the cluster at {address} runs Ray {version}, this process {ray.__version__}; "
                     "install the same version here and there"
                 )
-            nodes = stub.GetAllNodeInfo(gcs_service_pb2.GetAllNodeInfoRequest(), timeout=_ANSWER).node_info_list
+            nodes = stub.GetAllNodeInfo(_messages.GetAllNodeInfoRequest(), timeout=_ANSWER).node_info_list
     except AuthenticationError:
         raise ConfigError(f"ray_address: no token for the cluster at {address}; {_TOKEN}") from None
     except grpc.RpcError as error:
@@ -62,7 +65,7 @@ def check_head(address: str) -> str:
         raise ConfigError(
             f"ray_address: what answers at {address} is not the head of a Ray cluster ({one_line(ConfigError(why))})"
         ) from None
-    there = {node.node_manager_address for node in nodes if node.state == gcs_pb2.GcsNodeInfo.GcsNodeState.ALIVE}
+    there = {node.node_manager_address for node in nodes if node.state == _ALIVE}
     if not there & _own_addresses():
         raise ConfigError(
             f"ray_address: this machine is no node of the cluster at {address}; run `ray start --address={address}` "
@@ -83,8 +86,8 @@ def unreachable(host: str, port: int, seconds: float) -> str | None:
 def _parsed(address: str) -> tuple[str, int]:
     if "://" in address:
         raise ConfigError(
-            f"ray_address: {address} is for clients of another kind; give host:port of the cluster's head, on one of its "
-            "nodes, or hand the search in with `ray job submit`"
+            f"ray_address: {address} is for clients of another kind; on one of the cluster's nodes, give host:port of "
+            "its head, from elsewhere hand the search in with `ray job submit`"
         )
     host, colon, port = address.rpartition(":")
     if not (colon and host and port.isdecimal() and 0 < int(port) < 2**16):
