@@ -267,3 +267,32 @@ def test_training_makes_a_network_better() -> None:
     assert score(model, task, "search") < 0.5
     train(model, task, Training(epochs=2, rate=0.05), seed=0, description="Training", teacher=task.model())
     assert score(model, task, "search") > 0.9
+
+
+def test_each_epoch_can_be_looked_at_and_stays_as_it_is(tmp_path: Path) -> None:
+    settings, task, checkpoint = Training(epochs=3, rate=0.1), Small(), tmp_path / "training"
+    seen: list[Trained] = []
+
+    def look(network: nn.Module, so_far: Trained) -> None:
+        assert not network.training
+        assert all(torch.equal(a, b) for a, b in zip(weights(network), noted(), strict=True))
+        nn.init.zeros_(network.get_submodule("5").get_parameter("weight"))  # it is a copy
+        torch.manual_seed(7)
+        seen.append(so_far)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    def noted() -> list[Tensor]:
+        return list(torch.load(checkpoint, weights_only=True)["model"].values())
+
+    def session() -> nn.Module:
+        model = task.model()
+        train(model, task, settings, seed=3, description="x", checkpoint=checkpoint, on_epoch=look)
+        return model
+
+    with pytest.raises(KeyboardInterrupt):
+        session()
+    resumed = session()
+    assert [one.epochs for one in seen] == [1, 2, 3]
+    assert seen[0].seconds < seen[1].seconds < seen[2].seconds
+    assert same(resumed, run(task, settings, teacher=False))

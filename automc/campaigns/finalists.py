@@ -93,6 +93,7 @@ class Finals:
 
     Attributes:
         passed_by: what could not be built or exported, and why, a sentence each.
+        untuned: whose fine-tuning was given up before its end, and why, a sentence each.
         model: the accelerator on paper that latencies are by; None where they are measured.
     """
 
@@ -105,6 +106,7 @@ class Finals:
         self.model = subject.device.name if isinstance(subject.target, Accelerator) else None
         self.original_timing: Timing | None = None
         self.passed_by: dict[Policy, str] = {}
+        self.untuned: dict[Policy, str] = {}
         self._exported: dict[Policy, tuple[Compressed, Path]] = {}
         self._measured: dict[Policy, Timing] = {}
         self._share: dict[str, float] = {}  # of the latency budgets, that an agent's policies are projected onto

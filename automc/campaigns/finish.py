@@ -143,7 +143,7 @@ def _run(
         raise KeyboardInterrupt
     with tempfile.TemporaryDirectory(prefix=".automc-", dir=out) as name:
         staging = Path(name)
-        result = _finish(search, campaign.record.folder, staging, out / FOLDER, start)
+        result = _finish(search, work, staging, out / FOLDER, start)
         for file in sorted(staging.iterdir()):
             if not file.name.startswith("finalist"):
                 file.replace(out / file.name)
@@ -151,10 +151,10 @@ def _run(
     return result
 
 
-def _finish(search: Search, folder: Path, staging: Path, checkpoints: Path, start: float) -> SearchResult:
+def _finish(search: Search, work: Work, staging: Path, checkpoints: Path, start: float) -> SearchResult:
     config, setup = search.config, search.setup
     finals = Finals(search, staging)
-    chosen = fine_tune(search, finals, finals.choose(), staging, checkpoints)
+    chosen = fine_tune(search, finals, finals.choose(), staging, checkpoints, work)
     best = finals.best(chosen)
     rows = [_original(search, finals)]
     rows += [_row(name, chosen[name][0], search, finals) for name in search.controls if name in chosen]
@@ -177,7 +177,11 @@ def _finish(search: Search, folder: Path, staging: Path, checkpoints: Path, star
         units=setup.subject.units(),
         verdict=said,
         brought=brought,
-        claims=[*claims(search, rows), *(f"In the finals {line}." for line in finals.passed_by.values()), *early],
+        claims=[
+            *claims(search, rows),
+            *(f"In the finals {line}." for line in (*finals.passed_by.values(), *finals.untuned.values())),
+            *early,
+        ],
         seed=config.seed,
         seconds=round(time.monotonic() - start, 1),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -189,7 +193,7 @@ def _finish(search: Search, folder: Path, staging: Path, checkpoints: Path, star
     export_program(best.final.compressed.model, setup.subject.inputs, staging / "model.pt2")
     recipe = Recipe(
         task=config.task,
-        task_args=absolute_paths(setup.subject.task, config.task_args, folder),  # a recipe may lie anywhere
+        task_args=absolute_paths(setup.subject.task, config.task_args, Path(work.folder)),  # a recipe may lie anywhere
         metric=result.metric,
         model_digest=setup.subject.digest,
         policy=best.done.policy,

@@ -8,18 +8,19 @@ from pathlib import Path
 
 from automc import progress
 from automc.campaigns.finalists import Chosen, Finalist, Finals, TunedNetwork
+from automc.campaigns.retraining import Entry, Retraining
 from automc.campaigns.search import Search
-from automc.errors import users_code
+from automc.campaigns.workers import Work
 from automc.recipes.export import export_onnx
 from automc.search_spaces import Policy
-from automc.tasks.training import train
 
 
-def fine_tune(search: Search, finals: Finals, chosen: Chosen, staging: Path, checkpoints: Path) -> Chosen:
+def fine_tune(search: Search, finals: Finals, chosen: Chosen, staging: Path, checkpoints: Path, work: Work) -> Chosen:
     """Trains the finalists that the configuration asks for on the ``train`` split, the original being their teacher.
 
     These are, as far as they keep the budgets: the agent's best, whatever is best of all, and if asked for each
-    control's first. A policy that several agents found is trained once.
+    control's first. A policy that several agents found is trained once. On Ray, those that fall behind are stopped;
+    `Finals.untuned` says which.
 
     Args:
         search: the finished search.
@@ -27,6 +28,7 @@ def fine_tune(search: Search, finals: Finals, chosen: Chosen, staging: Path, che
         chosen: the measured finalists.
         staging: where the ONNX files of the tuned networks go.
         checkpoints: where each network's training is noted, in a folder of its own, for a search that is resumed.
+        work: what workers need. On Ray they make the checkpoints, side by side; from these all else follows here.
 
     Returns:
         The finalists again, with their tuned networks, but for those that training made worse on search images.
@@ -37,16 +39,31 @@ def fine_tune(search: Search, finals: Finals, chosen: Chosen, staging: Path, che
     picked = [*chosen.get(search.config.agent, [])[: settings.finalists], finals.best(chosen)]
     if settings.controls:
         picked += [field[0] for agent, field in chosen.items() if agent != search.config.agent]
-    scores = {one.policy: one.search_score for one in picked if finals.keeps_budget(one)}
+    ready = {one.policy: one for one in picked if finals.keeps_budget(one)}
+    entries = [
+        Entry(
+            policy,
+            f"number {one.done.number} of {one.done.agent}",
+            checkpoints / _digest(search, policy) / "training.pt",
+            f"Fine-tuning {number} of {len(ready)}",
+        )
+        for number, (policy, one) in enumerate(ready.items(), start=1)
+    ]
+    if search.config.compute.on_ray:
+        from automc.campaigns.side_by_side import train_side_by_side  # Ray takes a second to import
+
+        higher = search.setup.subject.task.higher_is_better
+        finals.untuned = train_side_by_side(entries, work, search.config, higher, checkpoints / "finetuning.json")
     networks = {}
-    for number, (policy, before) in enumerate(scores.items(), start=1):
-        description = f"Fine-tuning {number} of {len(scores)}"
-        file = staging / f"finalist-tuned{number}.onnx"
-        tuned = _tuned(search, policy, file, checkpoints, description)
+    for number, entry in enumerate(entries, start=1):
+        if entry.policy in finals.untuned:
+            continue
+        tuned = _tuned(search, entry, staging / f"finalist-tuned{number}.onnx")
+        before = ready[entry.policy].search_score
         if search.problem.merit(tuned.search_score) >= search.problem.merit(before):
-            networks[policy] = tuned
+            networks[entry.policy] = tuned
         else:
-            progress.say(f"{description}: worse than before on search images; it stays as it was")
+            progress.say(f"{entry.description}: worse than before on search images; it stays as it was")
 
     def with_network(one: Finalist) -> Finalist:
         return replace(one, tuned=networks.get(one.policy))
@@ -54,24 +71,11 @@ def fine_tune(search: Search, finals: Finals, chosen: Chosen, staging: Path, che
     return {agent: [with_network(one) for one in field] for agent, field in chosen.items()}
 
 
-def _tuned(search: Search, policy: Policy, file: Path, checkpoints: Path, description: str) -> TunedNetwork:
-    subject, config = search.setup.subject, search.config
-    compressor = search.evaluator.compressor
-    start = compressor.prune(policy)
-    learned = compressor.learned(start) if config.finetune.quantized and start.bits else None
-    with users_code(f"{description} failed; mend the task, then go on with --resume"):
-        trained = train(
-            start.model if learned is None else learned,
-            subject.task,
-            config.finetune,
-            seed=config.seed,
-            description=description,
-            teacher=subject.model,
-            checkpoint=checkpoints / _digest(search, policy) / "training.pt",
-            bfloat16=search.evaluator.precision == "bfloat16",
-        )
-    compressed = compressor.quantize(start) if learned is None else replace(start, model=learned.settled())
-    export_onnx(compressed.model, subject.inputs, file)
+def _tuned(search: Search, entry: Entry, file: Path) -> TunedNetwork:
+    training = Retraining(search.evaluator, entry, search.config.finetune, search.config.seed)
+    trained = training.run()
+    compressed = training.result()
+    export_onnx(compressed.model, search.setup.subject.inputs, file)
     return TunedNetwork(compressed, file, search.evaluator.score(compressed.model), trained)
 
 

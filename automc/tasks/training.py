@@ -6,6 +6,7 @@ import copy
 import math
 import pickle
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,8 @@ from automc.errors import TaskError
 from automc.tasks._base import Inputs, Task, call, example
 from automc.tasks.loops import as_float32, has_bfloat16
 
-_WARM_UP = 0.2  # share of the training in which the rate rises from zero
+WARM_UP = 0.2
+"""Share of a training in which the rate rises from zero."""
 
 
 class Training(BaseModel):
@@ -47,9 +49,9 @@ class Training(BaseModel):
 
     def rate_at(self, share: float) -> float:
         """Returns the learning rate after that share of the training, in [0, 1]."""
-        if share < _WARM_UP:
-            return self.rate * share / _WARM_UP
-        return self.rate * (1 + math.cos(math.pi * min((share - _WARM_UP) / (1 - _WARM_UP), 1.0))) / 2
+        if share < WARM_UP:
+            return self.rate * share / WARM_UP
+        return self.rate * (1 + math.cos(math.pi * min((share - WARM_UP) / (1 - WARM_UP), 1.0))) / 2
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,10 @@ class _State:
     seconds: float = 0.0
     ended: bool = False
 
+    def trained(self, batches: int) -> Trained:
+        """Returns what it took so far, where an epoch has that many batches."""
+        return Trained(epochs=self.epoch + self.batch / batches, seconds=self.seconds)
+
 
 def train(
     model: nn.Module,
@@ -85,6 +91,7 @@ def train(
     teacher: nn.Module | None = None,
     checkpoint: Path | None = None,
     bfloat16: bool = True,
+    on_epoch: Callable[[nn.Module, Trained], None] | None = None,
 ) -> Trained:
     """Trains the model in place on the task's ``train`` split; it is left on the CPU, in evaluation mode.
 
@@ -101,6 +108,8 @@ def train(
         checkpoint: a file to note each full epoch in. If it has some of this training already, that goes on from
             there, and ends as an undisturbed one would have.
         bfloat16: whether forward passes may be computed in it, where the processor does so by itself.
+        on_epoch: is given, after each epoch that is now in the checkpoint, a copy of the network as it is, on the CPU
+            in evaluation mode, and what the training took so far. Whatever it does, the training stays the same.
 
     Raises:
         TaskError: there is nothing to train, nothing to train on, or the loss is no finite number.
@@ -128,8 +137,10 @@ def train(
                 loop.epoch(state, line, description)
             if checkpoint is not None:
                 _save(checkpoint, about, model, optimizer, state)
-    _place(model, torch.device("cpu"), torch.contiguous_format).eval()
-    return Trained(epochs=state.epoch + state.batch / batches, seconds=state.seconds)
+            if on_epoch is not None:
+                on_epoch(_at_rest(copy.deepcopy(model)), state.trained(batches))
+    _at_rest(model)
+    return state.trained(batches)
 
 
 @dataclass(frozen=True)
@@ -209,6 +220,10 @@ def _layout(models: list[nn.Module], inputs: Inputs, device: torch.device) -> to
             if layout == torch.contiguous_format:
                 raise
     return layout
+
+
+def _at_rest(model: nn.Module) -> nn.Module:
+    return _place(model, torch.device("cpu"), torch.contiguous_format).eval()
 
 
 def _place(model: nn.Module, device: torch.device, layout: torch.memory_format) -> nn.Module:
