@@ -122,6 +122,7 @@ def _connect(address: str, compute: Compute, **settings: Any) -> None:
             **settings,
         )
     except Exception as error:  # of many kinds: versions of Python that differ, no room on disk, no process to be had
+        ray.shutdown()  # it may have come half-way
         cause = error.__cause__ or error
         where = "Ray cannot be started here" if address == "local" else f"ray_address: cannot connect to {address}"
         raise ConfigError(f"{where}: {one_line(cause)}") from error
