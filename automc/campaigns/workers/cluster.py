@@ -103,7 +103,8 @@ def runtime_env(compute: Compute) -> dict[str, Any]:
 
 
 def _start(compute: Compute) -> None:
-    cores, wanted = len(os.sched_getaffinity(0)), compute.workers * compute.cpus
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wanted = compute.workers * compute.cpus
     if wanted > cores:
         progress.say(f"{compute.workers} workers with {compute.cpus} CPU each share the {cores} CPU of this machine")
     if "RAY_AUTH_TOKEN_PATH" not in os.environ:
