@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+import ray
 
 from automc.campaigns.config import Compute
 from automc.campaigns.workers import Job, Outcome, Work, Workers, on_ray, open_workers
@@ -117,7 +118,7 @@ def test_a_machine_that_goes_is_not_the_policys_fault(cluster: Cluster, graceful
     ("name", "kind", "problem"),
     [
         ("Missing", TaskError, r"worker \S+ cannot evaluate: .*No such file.*/data/nowhere.npy.* on every node"),
-        ("Crashing", SearchError, "3 workers in a row ended before they could evaluate"),
+        ("Crashing", SearchError, r"3 workers in a row ended before they could evaluate, the last on [\d.]+: it ended"),
     ],
 )
 def test_what_one_node_lacks_is_said_at_once(
@@ -131,6 +132,23 @@ def test_other_versions_are_refused(cluster: Cluster, monkeypatch: pytest.Monkey
     monkeypatch.setattr(on_ray, "versions", lambda: versions() | {"torch": "1.0"})
     with pytest.raises(ConfigError, match=r"worker \S+ has torch \S+, here 1\.0; install the same there"):
         opened(cluster, make_case().work)
+
+
+def test_another_python_is_refused(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray._private.utils.compute_version_info", lambda: (ray.__version__, "3.9.0"))
+    with pytest.raises(ConfigError, match=r"cannot connect to \S+: .*Version mismatch.* Python: 3\.9\.0"):
+        opened(cluster, make_case().work)
+    assert not ray.is_initialized()
+
+
+def test_a_node_without_automc_is_named(tmp_path: Path) -> None:
+    lacks = "import sys\nclass Finder:\n    def find_spec(self, name, *_):\n        if name == 'automc':\n"
+    lacks += "            raise ModuleNotFoundError('not here')\nsys.meta_path.insert(0, Finder())\n"
+    (tmp_path / "sitecustomize.py").write_text(lacks)
+    with ray_cluster(1) as cluster:
+        add_node(cluster, 1, PYTHONPATH=str(tmp_path))
+        with pytest.raises(SearchError, match=r"the last on [\d.]+: ModuleNotFoundError: not here"):
+            opened(cluster, make_case().work)
 
 
 def test_memory_that_runs_out_on_a_machine_is_nobodys_score(cluster: Cluster) -> None:

@@ -103,7 +103,8 @@ def runtime_env(compute: Compute) -> dict[str, Any]:
 
 
 def _start(compute: Compute) -> None:
-    cores, wanted = len(os.sched_getaffinity(0)), compute.workers * compute.cpus
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wanted = compute.workers * compute.cpus
     if wanted > cores:
         progress.say(f"{compute.workers} workers with {compute.cpus} CPU each share the {cores} CPU of this machine")
     if "RAY_AUTH_TOKEN_PATH" not in os.environ:
@@ -122,6 +123,7 @@ def _connect(address: str, compute: Compute, **settings: Any) -> None:
             **settings,
         )
     except Exception as error:  # of many kinds: versions of Python that differ, no room on disk, no process to be had
+        ray.shutdown()  # it may have come half-way
         cause = error.__cause__ or error
         where = "Ray cannot be started here" if address == "local" else f"ray_address: cannot connect to {address}"
         raise ConfigError(f"{where}: {one_line(cause)}") from error

@@ -45,7 +45,7 @@ class Employed:
     @property
     def name(self) -> str:
         """Who it is, for people."""
-        return self.place.worker if self.place else "that had not begun"
+        return self.place.worker if self.place else "that has not begun"
 
     @property
     def awaited(self) -> Iterable[Any]:
@@ -68,6 +68,8 @@ def ending(text: str) -> str:
 
 
 def reason(text: str) -> str:
-    """Returns the line of an error of Ray's that says most: the last of a traceback, or else the kind of ending."""
+    """Returns what says most in an error of Ray's: where, and the last line of a traceback or the kind of ending."""
+    where = re.search(r"\bip[=:]\s?([\w.:]*\w)", text)
     errors = re.findall(r"^\w*(?:Error|Exception): .*$", text, re.MULTILINE)
-    return errors[-1] if errors else f"each {ending(text)}"
+    why = errors[-1] if errors else f"it {ending(text)}"
+    return f"on {where[1]}: {why}" if where else why

@@ -213,7 +213,7 @@ class RayWorkers(Workers):
         failures = actor.failures + (not actor.ready and not gone)
         if failures == _FAILURES:
             self._cluster.check()
-            why = f"{failures} workers in a row ended before they could evaluate, the last {actor.name}: {reason(text)}"
+            why = f"{failures} workers in a row ended before they could evaluate, the last {reason(text)}"
             self._give_up(actor, SearchError(why), strict)
             return
         ray.kill(actor.handle)  # where only the way to it is broken
