@@ -272,3 +272,30 @@ def test_resuming_takes_what_may_change_from_the_file_and_workers_from_who_said_
     (tmp_path / "search.yaml").unlink()
     assert run("campaign", "resume", "search").code == 0
     assert config()["limits"]["minutes"] == 7
+
+
+@pytest.mark.slow
+def test_a_driver_whose_supervisor_is_killed_goes_on_and_can_be_resumed_when_it_is_killed_too(
+    tmp_path: Path, run: Command
+) -> None:
+    campaign_config(tmp_path, MANY)
+    supervisor = subprocess.Popen([*AUTOMC, "campaign", "start", "search.yaml", "--foreground"], cwd=tmp_path)
+    deadline = time.monotonic() + 120
+    while run("campaign", "show", "search", "--json").code != 0 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    before = wait(run, lambda now: now["evaluations"] >= 5)
+    supervisor.kill()
+    supervisor.wait()
+    alone = wait(run, lambda now: now["evaluations"] > before["evaluations"] + 5)
+    assert (alone["state"], alone["driver"]) == ("running", before["driver"])
+    assert "search is running (driver: " in run("campaign", "resume", "search").line
+    driver = psutil.Process(int(alone["driver"].rpartition(":")[2]))
+    driver.kill()
+    with contextlib.suppress(psutil.NoSuchProcess):  # init has it now
+        driver.wait(10)
+    failed = shown(run)
+    assert (failed["state"], failed["driver"]) == ("failed", None)
+    assert "ended without a word; go on with it: automc campaign resume search" in failed["reason"]
+    assert run("campaign", "resume", "search").code == 0
+    wait(run, lambda now: now["evaluations"] > failed["evaluations"] + 5)
+    assert run("campaign", "cancel", "search").code == 0
