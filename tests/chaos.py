@@ -29,23 +29,26 @@ VICTIMS = ("driver", "worker", "node", "database")
 class Chaos:
     """A PostgreSQL, a Ray cluster of a head without processors and two nodes, and a campaign under its supervisor.
 
-    Every evaluation takes some tenths of a second, in which it does nothing.
+    Every evaluation does nothing for a while.
 
     Args:
         folder: where everything is written.
         evaluations: of the campaign, its control included.
+        seconds: that an evaluation takes.
         seed: of who is killed, and when.
 
     Attributes:
         killed: how often whom.
     """
 
-    def __init__(self, folder: Path, evaluations: int, seed: int = 0) -> None:
+    def __init__(self, folder: Path, evaluations: int, seconds: float, seed: int = 0) -> None:
         from ray.cluster_utils import Cluster
 
         self._folder, self._evaluations, self._random = folder, evaluations, random.Random(seed)
         self.killed: Counter[str] = Counter()
-        os.environ["FAILING_LOG"] = str(folder / "scored")  # the nodes' processes are children of this one
+        # the nodes' processes are children of this one
+        self._environment = {"FAILING_LOG": str(folder / "scored"), "FAILING_SLOW": str(seconds)}
+        os.environ.update(self._environment)
         self._postgres = Postgres()
         self.url = self._postgres.database()
         self._cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
@@ -109,7 +112,8 @@ class Chaos:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._supervisor.pid, signal.SIGKILL)
         self._supervisor.wait()
-        del os.environ["FAILING_LOG"]
+        for key in self._environment:
+            del os.environ[key]
         self._cluster.shutdown()
         self._postgres.close()
 

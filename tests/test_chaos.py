@@ -15,16 +15,16 @@ pytestmark = pytest.mark.skipif(binaries() is None, reason="PostgreSQL's program
 
 
 @pytest.mark.parametrize(
-    ("evaluations", "kills", "between"),
+    ("evaluations", "seconds", "kills", "between"),
     [
-        pytest.param(24, 3, (0.1, 0.5)),
-        pytest.param(200, 24, (1.0, 4.0), marks=[pytest.mark.slow, pytest.mark.timeout(1500)]),
+        pytest.param(24, 0.3, 3, (0.1, 0.5)),
+        pytest.param(200, 0.8, 24, (0.5, 3.0), marks=[pytest.mark.slow, pytest.mark.timeout(1500)]),
     ],
 )
 def test_each_evaluation_is_there_once_whatever_was_killed(
-    tmp_path: Path, evaluations: int, kills: int, between: tuple[float, float]
+    tmp_path: Path, evaluations: int, seconds: float, kills: int, between: tuple[float, float]
 ) -> None:
-    chaos = Chaos(tmp_path, evaluations)
+    chaos = Chaos(tmp_path, evaluations, seconds)
     try:
         status = chaos.run(kills, between, minutes=20)
         assert status.state == "finished", chaos.log[-3000:]

@@ -11,6 +11,7 @@ import pytest
 from automc.campaigns import SearchConfig, set_up
 from automc.campaigns.campaign import Campaign
 from automc.campaigns.config import Limits
+from automc.campaigns.front import Front
 from automc.campaigns.limits import Watch
 from automc.campaigns.result import Evaluated
 from automc.campaigns.search import Search
@@ -221,7 +222,7 @@ def test_limits_end_a_search_early_and_equally_for_all(
 
 
 def test_the_front_moves_where_score_or_cost_are_better() -> None:
-    watch = Watch(Limits(patience=2), "tpe", lambda score: score)
+    watch = Watch(Limits(patience=2), "tpe", Front())
     one = Evaluated(agent="tpe", number=0, policy={}, score=0.5, predicted=Cost(100, 2, 3), seconds=1.0)
 
     def after(score: float | None, macs: int, agent: str = "tpe") -> bool:

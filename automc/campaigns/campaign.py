@@ -171,6 +171,7 @@ class Campaign:
                 )
             else:
                 ahead = attributes[_AHEAD]
+        self.journal = Journal(self.storage, self.name, about.get("higher_is_better", True))
         ahead = about["ahead"] or ahead
         self._set(_ABOUT, plain)
         self._set(_AHEAD, ahead)

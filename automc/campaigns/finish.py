@@ -137,7 +137,7 @@ def _run(
     work = Work(config.task, config.task_args, str(campaign.record.folder), search.evaluator, config.seed)
     with open_workers(config.compute, work) as workers:
         session.patient = True
-        ended = search.run(workers, before, session.orphaned, lambda: session.wish is not None)
+        ended = search.run(workers, before, session.orphaned, lambda: session.lost or session.wish is not None)
         session.patient = False
     if not ended:
         raise KeyboardInterrupt

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
 
 from automc.campaigns.config import Limits
+from automc.campaigns.front import Front
 from automc.campaigns.result import Evaluated
 from automc.search_spaces import Policy
 
@@ -13,21 +13,18 @@ from automc.search_spaces import Policy
 class Watch:
     """Says when a search has cost enough, or finds nothing new any more.
 
-    The front that must move is the agent's own, of score and predicted latency, or MACs where there is no latency.
-
     Args:
         limits: what was asked for.
-        agent: who was asked for.
-        merit: of two scores, gives the better one the larger number.
+        agent: who was asked for; the front that must move is its own.
+        front: an empty one.
         seconds: that earlier sessions searched.
     """
 
-    def __init__(self, limits: Limits, agent: str, merit: Callable[[float], float], seconds: float = 0.0) -> None:
-        self._limits, self._agent, self._merit = limits, agent, merit
+    def __init__(self, limits: Limits, agent: str, front: Front, seconds: float = 0.0) -> None:
+        self._limits, self._agent, self._front = limits, agent, front
         self._began = time.monotonic() - seconds
         self._seconds: dict[Policy, float] = {}
         self._worker_seconds = 0.0
-        self._front: list[tuple[float, float]] = []
         self._still = 0
 
     def add(self, done: Evaluated) -> None:
@@ -37,7 +34,7 @@ class Watch:
             self._seconds[policy] = done.seconds
             self._worker_seconds += done.seconds
         if done.agent == self._agent:
-            self._still = 0 if self._moves(done) else self._still + 1
+            self._still = 0 if self._front.add(done) else self._still + 1
 
     def reached(self) -> str | None:
         """Returns which limit was reached, in words; None where none was."""
@@ -49,16 +46,3 @@ class Watch:
         if limits.patience is not None and self._still >= limits.patience:
             return f"limits.patience: the front has not moved for {limits.patience} evaluations"
         return None
-
-    def _moves(self, done: Evaluated) -> bool:
-        if done.score is None:
-            return False
-        point = self._merit(done.score), -float(done.predicted.latency or done.predicted.macs)
-        if any(_covers(other, point) for other in self._front):
-            return False
-        self._front = [other for other in self._front if not _covers(point, other)] + [point]
-        return True
-
-
-def _covers(one: Iterable[float], other: Iterable[float]) -> bool:
-    return all(a >= b for a, b in zip(one, other, strict=True))

@@ -13,6 +13,7 @@ from automc.campaigns import checkpoints, events
 from automc.campaigns.checkpoints import Memory
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.course import Course
+from automc.campaigns.front import Front
 from automc.campaigns.journal import Journal
 from automc.campaigns.limits import Watch
 from automc.campaigns.result import Evaluated, Learned
@@ -110,7 +111,8 @@ class Search:
                 f"{self.config.evaluations}; ask for more of these, or for a shorter warm-up"
             )
         self._courses = {name: self._course(name) for name in self.agents}
-        watch = Watch(self.config.limits, asked, self.problem.merit, seconds)
+        front = Front(self.config.budgets[0].metric, self.problem.higher_is_better)
+        watch = Watch(self.config.limits, asked, front, seconds)
         for course in self._courses.values():
             for done in course.finished.values():
                 self._note(done, watch)

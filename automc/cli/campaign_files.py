@@ -7,9 +7,7 @@ from typing import Annotated
 
 import typer
 
-StorageOption = Annotated[
-    str | None, typer.Option("--storage", help="Where campaigns are kept.  [default: $AUTOMC_STORAGE, or your own]")
-]
+from automc.cli.campaign_drive import StorageOption, opened
 
 
 def export(
@@ -20,9 +18,9 @@ def export(
     """Write a campaign, its evaluations and its results to one file, to be imported elsewhere."""
     from automc.campaigns.archive import export_campaign
     from automc.campaigns.campaign import Campaign
-    from automc.campaigns.storage import Storage, default_storage
 
-    export_campaign(Campaign(Storage(storage or default_storage(), create=False), name), file)
+    with opened(storage) as there:
+        export_campaign(Campaign(there, name), file)
     typer.echo(f"{file}: all of {name}; elsewhere: automc campaign import {file.name}")
 
 
@@ -34,7 +32,8 @@ def import_(
 ) -> None:
     """Add a campaign from a file. Nothing of the file is executed."""
     from automc.campaigns.archive import import_campaign
-    from automc.campaigns.storage import Storage, default_storage
 
-    campaign = import_campaign(Storage(storage or default_storage()), file, name, out)
-    typer.echo(f"{campaign.name}: {campaign.status().evaluations} evaluations, {campaign.status().state}")
+    with opened(storage, begin=True) as there:
+        campaign = import_campaign(there, file, name, out)
+        status = campaign.status()
+    typer.echo(f"{campaign.name}: {status.evaluations} evaluations, {status.state}")

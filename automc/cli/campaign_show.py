@@ -14,8 +14,9 @@ from automc.cli.output import JsonFlag, print_facts, print_json, print_table
 if TYPE_CHECKING:
     from automc.campaigns import SearchResult
     from automc.campaigns.campaign import Campaign
+    from automc.campaigns.front import Point
     from automc.campaigns.record import Status
-    from automc.campaigns.standing import Point, Standing
+    from automc.campaigns.standing import Standing
 
 
 def list_campaigns(storage: StorageOption = None, as_json: JsonFlag = False) -> None:
@@ -75,12 +76,12 @@ def show(
         ("files", ", ".join(figures.files()) or "none yet"),
     ]
     print_facts(name, rows)
-    if standing.front:
+    if standing.front.points:
         lines = [
-            (figures.score(one), format_cost(standing.metric, one.cost), f"{one.agent} {one.number}")
-            for one in standing.front
+            (figures.score(one), format_cost(standing.front.metric, one.cost), f"{one.agent} {one.number}")
+            for one in standing.front.points
         ]
-        print_table("front", ["score", standing.metric, "found by"], lines)
+        print_table("front", ["score", standing.front.metric, "found by"], lines)
     for why in standing.failures:
         typer.echo(f"failed: {why}")
 
@@ -120,8 +121,8 @@ class Figures:
 
         self.status: Status = campaign.status()
         self.standing = before or Standing()
-        self.standing.metric = self.status.record.config.budgets[0].metric
-        self.standing.higher_is_better = self.status.higher_is_better
+        self.standing.front.metric = self.status.record.config.budgets[0].metric
+        self.standing.front.higher_is_better = self.status.higher_is_better
         self.standing.read(campaign.journal)
 
     @property
@@ -135,10 +136,10 @@ class Figures:
         """The best score with its cost."""
         from automc.costs.units import format_cost
 
-        best = self.standing.best
+        best = self.standing.front.best
         if best is None:
             return ""
-        return f"{self.score(best)} at {format_cost(self.standing.metric, best.cost)}"
+        return f"{self.score(best)} at {format_cost(self.standing.front.metric, best.cost)}"
 
     def score(self, point: Point | None) -> str:
         """A score for people."""
@@ -150,7 +151,7 @@ class Figures:
         """Its line in the list."""
         status = self.status
         age = (datetime.now(UTC) - status.record.created).total_seconds()
-        best, cost = self.score(self.standing.best), _roughly(status.worker_seconds)
+        best, cost = self.score(self.standing.front.best), _roughly(status.worker_seconds)
         return status.name, status.state, status.record.owner, self.progress, best, cost, _roughly(age)
 
     def plain(self) -> dict[str, Any]:
@@ -159,9 +160,9 @@ class Figures:
         return self.status.model_dump(mode="json", exclude={"record"}) | {
             "owner": self.status.record.owner,
             "created": self.status.record.created.isoformat(),
-            "best": standing.best and asdict(standing.best),
-            "front": [asdict(one) for one in standing.front],
-            "cost_is": standing.metric,
+            "best": standing.front.best and asdict(standing.front.best),
+            "front": [asdict(one) for one in standing.front.points],
+            "cost_is": standing.front.metric,
             "failures": standing.failures,
         }
 
@@ -173,7 +174,7 @@ class Figures:
 
     def compared(self) -> dict[str, Any]:
         """What is compared, as plain data."""
-        status, config, best = self.status, self.status.record.config, self.standing.best
+        status, config, best = self.status, self.status.record.config, self.standing.front.best
         row = {
             "name": status.name,
             "state": status.state,

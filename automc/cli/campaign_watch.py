@@ -70,7 +70,7 @@ def picture(figures: Figures, now: datetime) -> Group:
     title = Text.assemble((status.name, "bold"), " ", (status.state, _COLOURS.get(status.state, "")))
     about = f"{config.subject}, {', '.join(config.budget)}, {config.agent}"
     parts: list[RenderableType] = [Panel(_head(figures, now), title=title, subtitle=about, title_align="left")]
-    if figures.standing.front:
+    if figures.standing.front.points:
         parts.append(_front(figures))
     parts += [Text(f"failed: {why}", style="red") for why in figures.standing.failures[-1:]]
     parts += [
@@ -93,7 +93,7 @@ def _head(figures: Figures, now: datetime) -> RenderableType:
     lines.add_column()
     if status.reason:
         lines.add_row("reason", Text(status.reason))
-    found = f", found by {standing.best.agent} ({standing.best.number})" if standing.best else ""
+    found = f", found by {standing.front.best.agent} ({standing.front.best.number})" if standing.front.best else ""
     lines.add_row("best", f"{figures.best or 'none yet'}{found}")
     lines.add_row("evaluations", _pace(figures, now))
     evaluating = standing.workers(now) if status.driver else {}
@@ -132,11 +132,11 @@ def _front(figures: Figures) -> RenderableType:
 
     standing = figures.standing
     table = Table(title="front", title_justify="left", expand=False)
-    for column in ("score", standing.metric):
+    for column in ("score", standing.front.metric):
         table.add_column(column, justify="right")
     table.add_column("found by")
-    for point in spread(standing.front, _ROWS):
-        cost = format_cost(standing.metric, point.cost)
+    for point in spread(standing.front.points, _ROWS):
+        cost = format_cost(standing.front.metric, point.cost)
         table.add_row(figures.score(point), cost, f"{point.agent} ({point.number})")
     return table
 

@@ -1,0 +1,68 @@
+"""The front: what no other evaluation beats in both score and cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from automc.campaigns.result import Evaluated
+from automc.costs import Cost
+
+
+@dataclass(frozen=True)
+class Point:
+    """An evaluation that is best, or on the front.
+
+    Attributes:
+        score: on search images.
+        cost: what the first budget bounds, predicted, in its own unit.
+        agent: who proposed it.
+        number: which evaluation of that agent.
+        predicted: all its costs.
+    """
+
+    score: float
+    cost: float
+    agent: str
+    number: int
+    predicted: Cost
+
+
+@dataclass
+class Front:
+    """The front of some evaluations.
+
+    Attributes:
+        metric: what is the cost; MACs stand for it where it is not known.
+        higher_is_better: the direction of scores.
+        points: what is on the front, best score first.
+    """
+
+    metric: str = "macs"
+    higher_is_better: bool = True
+    points: list[Point] = field(default_factory=list)
+
+    def add(self, done: Evaluated) -> bool:
+        """Takes one more evaluation; says whether the front has moved."""
+        if done.score is None:
+            return False
+        cost = getattr(done.predicted, self.metric)
+        point = Point(
+            done.score, done.predicted.macs if cost is None else cost, done.agent, done.number, done.predicted
+        )
+        if any(self._covers(other, point) for other in self.points):
+            return False
+        kept = [other for other in self.points if not self._covers(point, other)]
+        self.points = sorted([*kept, point], key=self._key)
+        return True
+
+    @property
+    def best(self) -> Point | None:
+        """The one with the best score, of equal ones the cheapest."""
+        return self.points[0] if self.points else None
+
+    def _key(self, point: Point) -> tuple[float, float]:
+        return -point.score if self.higher_is_better else point.score, point.cost
+
+    def _covers(self, one: Point, other: Point) -> bool:
+        (a, b), (c, d) = self._key(one), self._key(other)
+        return a <= c and b <= d
