@@ -201,7 +201,7 @@ def test_asked_to_stop_it_lets_what_runs_end(storage: Storage, setup: Setup) -> 
     [
         (Limits(minutes=10), 601.0, "10 minutes are over"),
         (Limits(worker_hours=1e-9), 0.0, "evaluations took 1e-09 hours"),
-        (Limits(patience=4), 0.0, "the front has not moved for 4 evaluations"),
+        (Limits(patience=2), 0.0, "the front has not moved for 2 evaluations"),
         (Limits(minutes=10, worker_hours=1, patience=27), 0.0, None),
     ],
 )
