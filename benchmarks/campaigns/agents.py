@@ -1,6 +1,6 @@
 """Each agent's time and memory as evaluations pile up: one proposal, one lesson, one note of its state.
 
-``python benchmarks/campaigns/agents.py [--counts 100 1000 10000] [AGENT ...]``: 81 choices (ResNet-56: channels of 27
+``python benchmarks/campaigns/agents.py [AGENT ...] [--counts 100 1000 10000]``: 81 choices (ResNet-56: channels of 27
 groups, bits of 54 layers; 50% of the MACs, or of the size for `haq`), made-up scores, no network is built or scored.
 Each agent has a process of its own, on one thread. Times are of the processor, so that what else runs counts little.
 
