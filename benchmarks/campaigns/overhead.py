@@ -105,7 +105,7 @@ def main() -> None:
         os.environ["AUTOMC_HOME"] = name
         for agent in arguments.agents or ["random", "tpe", "amc", "ddpg", "ppo"]:
             config = SearchConfig(
-                task=f"{__file__}:Chain81",
+                task=f"{Path(__file__).resolve()}:Chain81",
                 agent=agent,
                 budget=("macs<=50%",),
                 evaluations=arguments.evaluations,
