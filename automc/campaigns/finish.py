@@ -26,7 +26,7 @@ from automc.campaigns.session import Session
 from automc.campaigns.setup import Setup, set_up
 from automc.campaigns.storage import Storage, sqlite_url
 from automc.campaigns.tuning import fine_tune
-from automc.campaigns.workers import Work, open_workers
+from automc.campaigns.workers import Work, check_compute, open_workers
 from automc.errors import AutoMCError, SearchError, lacking, one_line, users_code
 from automc.evaluation import Forward
 from automc.recipes import Figures, Recipe, export_program, save_recipe, save_weights
@@ -56,6 +56,7 @@ def run_search(config: SearchConfig, folder: Path, out: Path, resume: bool = Fal
             new but journal and checkpoints then.
     """
     files.ensure_writable(out)
+    check_compute(config.compute)
     with _what_lacks():
         setup = set_up(config, folder)  # what is wrong is said before there is a journal
         storage = Storage(sqlite_url(out / FILE))
@@ -92,6 +93,8 @@ def drive(
     record = campaign.record
     config, out = config or record.config, out or record.out
     files.ensure_writable(out)
+    if setup is None:
+        check_compute(config.compute)
     session = campaign.drive(local=not config.compute.on_ray)
     try:
         with _what_lacks():

@@ -37,6 +37,7 @@ def start(
     from automc import files
     from automc.campaigns import load_config, unfinished
     from automc.campaigns.campaign import Campaign
+    from automc.campaigns.workers import check_compute
     from automc.errors import ConfigError
     from automc.tasks import load_task
 
@@ -44,6 +45,7 @@ def start(
     settings = with_compute(load_config(config), asked)
     load_task(settings.task, settings.task_args, config.parent)
     settings.device.open()
+    check_compute(settings.compute)
     with opened(storage, begin=True) as there:
         chosen = name or _free_name(config.stem, there)
         folder = out or Path("runs") / chosen
@@ -67,6 +69,7 @@ def resume(
 ) -> None:
     """Go on with a campaign that was paused, that failed, or whose machine went down."""
     from automc.campaigns.campaign import Campaign
+    from automc.campaigns.workers import check_compute
     from automc.errors import ConfigError
 
     with opened(storage) as there:
@@ -83,7 +86,9 @@ def resume(
         if record.source is not None and record.source.exists() and not as_started:
             settings = _unchanged(name, settings, record.source)
         asked = record.asked | compute_asked(workers, ray_address)
-        campaign.change(with_compute(settings, asked), asked)
+        settings = with_compute(settings, asked)
+        check_compute(settings.compute)
+        campaign.change(settings, asked)
         campaign.queue()
         go_on(campaign, storage, foreground)
 

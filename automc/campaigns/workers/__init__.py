@@ -3,6 +3,6 @@
 from automc.campaigns.workers import settings as settings  # before anything here imports Ray
 from automc.campaigns.workers._base import Job, Outcome, Work, Workers
 from automc.campaigns.workers.local import LocalWorkers
-from automc.campaigns.workers.opening import open_workers
+from automc.campaigns.workers.opening import check_compute, open_workers
 
-__all__ = ["Job", "LocalWorkers", "Outcome", "Work", "Workers", "open_workers"]
+__all__ = ["Job", "LocalWorkers", "Outcome", "Work", "Workers", "check_compute", "open_workers"]
