@@ -29,7 +29,7 @@ from automc.compression import Methods
 from automc.costs import Budget, CostModel, Projection
 from automc.evaluation import Evaluator, Fidelity
 from automc.latency_tables import Accelerator, open_target
-from automc.search_spaces import Policy, SpaceConfig, build_space
+from automc.search_spaces import SpaceConfig, build_space
 from automc.tasks import load_task
 from automc.tasks.loops import score
 from automc.tasks.training import Training, train
@@ -62,7 +62,7 @@ def prepared(job: str, config: SearchConfig) -> Setup:
 def found(search: Search, job: str, name: str, out: Path) -> dict[str, object]:
     """Returns how an agent's best policy fares, and how its scores went."""
     best = search.ranked(name)[0]
-    subject, policy = search.setup.subject, Policy.from_dict(best.policy)
+    subject, policy = search.setup.subject, best.policy
     task = subject.task
     evaluator = Evaluator(task, subject.model, subject.graph, methods=search.config.methods)
     compressor = evaluator.compressor

@@ -81,7 +81,7 @@ def go_on(memory: Memory, until: int) -> list[Evaluated]:
         assert policy is not None
         score = None if number % 5 == 3 else toy_score(policy)
         found.append(
-            Evaluated(agent="drifter", number=number, policy=policy.to_dict(), score=score,
+            Evaluated(agent="drifter", number=number, policy=policy, score=score,
                       predicted=Cost(1, 2, 3, 4), seconds=0.1, error=None if score else "no")
         )  # fmt: skip
         memory.learn(found[-1])

@@ -8,6 +8,7 @@ import numpy as np
 from automc.campaigns.result import Evaluated, Int8, Row, SearchResult, TableInfo, Tuned, Unit
 from automc.costs import Cost
 from automc.devices import Device, Timing
+from automc.search_spaces import Choice, Policy
 
 FULL_MACS, FULL_PARAMS, FULL_BYTES, FULL_US = 40.8e6, 272_474.0, 1_095_336.0, 1834.0
 VERDICT = (
@@ -89,7 +90,7 @@ def make_result(evaluations: int = 30, blocks_per_stage: int = 2, **changes: Any
             spread = 0.35 * (1 - 0.7 * learned)
             done.append(make_evaluation(agent, number, make_policy(units, share, spread, generator), share, score))
     best = max((item for item in done if item.agent == "tpe"), key=lambda item: item.value)
-    best.policy["layer1.1"] = {"keep": False}
+    best.policy = Policy({**best.policy, "layer1.1": Choice(keep=False)})
     luck = max((item for item in done if item.agent == "random"), key=lambda item: item.value)
     values: dict[str, Any] = {
         "task": "cifar10",
@@ -113,9 +114,9 @@ def make_result(evaluations: int = 30, blocks_per_stage: int = 2, **changes: Any
         ),
         "rows": [
             make_row("original", None, None, 1.0, (0.9302, 0.9241)),
-            make_row("uniform", "uniform", done[0].policy, 0.54, (0.782, 0.8913)),
-            make_row("random", "random", luck.policy, 0.527, (luck.value, 0.8847)),
-            make_row("best", "tpe", best.policy, 0.532, (best.value, 0.9107)),
+            make_row("uniform", "uniform", done[0].policy.to_dict(), 0.54, (0.782, 0.8913)),
+            make_row("random", "random", luck.policy.to_dict(), 0.527, (luck.value, 0.8847)),
+            make_row("best", "tpe", best.policy.to_dict(), 0.532, (best.value, 0.9107)),
         ],
         "evaluations": done,
         "units": units,
@@ -137,8 +138,13 @@ def make_result(evaluations: int = 30, blocks_per_stage: int = 2, **changes: Any
 
 def make_evaluation(agent: str, number: int, policy: Choices, share: float, score: float) -> Evaluated:
     return Evaluated(
-        agent=agent, number=number, policy=policy, score=score, predicted=make_costs(share), seconds=3.21
-    )  # fmt: skip
+        agent=agent,
+        number=number,
+        policy=Policy.from_dict(policy),
+        score=score,
+        predicted=make_costs(share),
+        seconds=3.21,
+    )
 
 
 def without_latency(result: SearchResult) -> SearchResult:

@@ -55,7 +55,7 @@ def evaluated(number: int, agent: str = "random", failed: bool = False, extra: b
     return Evaluated(
         agent=agent,
         number=number,
-        policy=policy(number).to_dict(),
+        policy=policy(number),
         score=None if failed else number / 7,
         predicted=Cost(1, 2, 3, 4),
         seconds=0.5,
@@ -70,7 +70,7 @@ def evaluated(number: int, agent: str = "random", failed: bool = False, extra: b
 
 def add(campaign: Campaign, done: Evaluated) -> None:
     """Begins and commits an evaluation."""
-    campaign.journal.begin(done.agent, done.number, Policy.from_dict(done.policy), done.extra)
+    campaign.journal.begin(done.agent, done.number, done.policy, done.extra)
     campaign.journal.commit(done)
 
 

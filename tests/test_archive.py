@@ -21,6 +21,7 @@ from automc.campaigns.storage import Storage, sqlite_url
 from automc.cli.campaign_files import export, import_
 from automc.costs import Cost
 from automc.errors import ConfigError
+from automc.search_spaces import Choice, Policy
 from tests import storages
 from tests.archives import RESULTS, finished
 from tests.storages import ABOUT, add, evaluated
@@ -76,8 +77,8 @@ _evaluations = st.builds(
     Evaluated,
     agent=st.sampled_from(["random", "tpe", "a.b-c_D"]),
     number=st.integers(0, 5),
-    policy=st.dictionaries(
-        _texts.filter(bool), st.fixed_dictionaries({"channels": st.integers(1, 99)}), min_size=1, max_size=3
+    policy=st.builds(
+        Policy, st.dictionaries(_texts.filter(bool), st.builds(Choice, st.integers(1, 99)), min_size=1, max_size=3)
     ),
     score=st.none() | st.floats(allow_nan=False, allow_infinity=False),
     predicted=st.builds(Cost, *[st.floats(0, 1e12)] * 4),

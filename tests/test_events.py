@@ -52,15 +52,15 @@ def test_an_event_says_what_was_tried_and_what_was_learned(memory: Memory, tmp_p
             assert scalars["score"] == pytest.approx(one.score)
             assert scalars["learning/reward"] == pytest.approx(2 * one.score)
             assert scalars["learning/step"] == pytest.approx(lesson.figures["step"])
-        dropped = {unit for unit, choice in one.policy.items() if choice.get("keep") is False}
+        dropped = {unit for unit, choice in one.policy.items() if choice.keep is False}
         left = {tag for tag, value in scalars.items() if tag.startswith("keep/") and value == 0}
         assert left == {f"keep/{block}" for block in dropped}
         for unit, choice in one.policy.items():
             inside = any(unit.startswith(f"{block}.") for block in dropped)
-            assert (f"weight_bits/{unit}" in scalars) == ("weight_bits" in choice and not inside)
-            if "channels" in choice and not inside:
+            assert (f"weight_bits/{unit}" in scalars) == (choice.weight_bits is not None and not inside)
+            if choice.channels is not None and not inside:
                 full = {axis.name: axis.options[-1] for axis in memory.agent.problem.space.axes}[f"{unit}.channels"]
-                assert scalars[f"channels/{unit}"] == pytest.approx(choice["channels"] / full)
+                assert scalars[f"channels/{unit}"] == pytest.approx(choice.channels / full)
 
 
 def test_files_are_records_with_right_checksums(memory: Memory, tmp_path: Path) -> None:

@@ -88,12 +88,12 @@ def test_the_recipe_makes_the_tuned_network_and_verifies(found: tuple[SearchResu
 def test_scores_before_and_after_are_both_kept(found: tuple[SearchResult, Path]) -> None:
     result, out = found
     best = result.row("best")
-    before = {str(done.policy): done.score for done in result.evaluations}
+    before = {str(done.policy.to_dict()): done.score for done in result.evaluations}
     assert best.search_score == before[str(best.policy)]
     assert best.tuned is not None
     assert best.tuned.search_score > best.search_score
     assert result.row("original").tuned is None
-    found_by_agent = [done.policy for done in result.evaluations if done.agent == "tpe"]
+    found_by_agent = [done.policy.to_dict() for done in result.evaluations if done.agent == "tpe"]
     highest = max(row.search_score for row in result.rows[1:])
     for row in map(result.row, result.controls):  # not tuned, unless it would have been the best of all
         assert row.tuned is None or row.policy in found_by_agent or row.search_score == highest
@@ -153,7 +153,7 @@ def test_any_list_of_controls_is_compared(tmp_path: Path, monkeypatch: pytest.Mo
     assert [row.name for row in result.rows] == ["original", "whole", "uniform", "best"]
     whole = result.row("whole")
     assert not whole.keeps_budget
-    assert whole.policy == next(done.policy for done in result.evaluations if done.agent == "whole")
+    assert whole.policy == next(done.policy.to_dict() for done in result.evaluations if done.agent == "whole")
     assert sum(done.agent == "whole" for done in result.evaluations) == 1  # it is not forced into the budget
     assert whole.tuned is None  # what is over the budget is not the one to beat
     assert "control whole" not in result.verdict

@@ -10,10 +10,10 @@ from automc.campaigns.reports.plots import agent_colours, front, front_key, pare
 from automc.campaigns.reports.table import comparison, render_table
 from automc.campaigns.result import SearchResult
 from automc.costs.units import format_cost
+from automc.search_spaces import Choice, Policy
 from tests.results import (
     VERDICT,
     Choices,
-    make_evaluation,
     make_result,
     with_int8,
     with_tuning_and_controls,
@@ -120,7 +120,7 @@ def test_names_cannot_become_markup() -> None:
     evil = "</script><script>alert(1)</script>"
     base = make_result(evaluations=2)
     units = [unit.model_copy(update={"name": evil}) if unit.name == "conv1" else unit for unit in base.units]
-    done = [e.model_copy(update={"agent": evil, "policy": {evil: {"channels": 8}}}) for e in base.evaluations]
+    done = [e.model_copy(update={"agent": evil, "policy": Policy({evil: Choice(8)})}) for e in base.evaluations]
     page = render_html(base.model_copy(update={
         "task": evil, "agent": evil, "verdict": evil, "units": units, "evaluations": done, "budgets": [evil],
         "claims": [evil], "versions": {evil: evil}, "created_at": evil,
@@ -230,7 +230,7 @@ def test_front_is_what_no_other_evaluation_beats(result: SearchResult, higher: b
 
 
 def test_progress_never_falls(result: SearchResult) -> None:
-    extra = make_evaluation("tpe", 0, result.evaluations[-1].policy, 0.5, 0.999).model_copy(update={"extra": True})
+    extra = result.evaluations[-1].model_copy(update={"score": 0.999, "extra": True})
     more = result.model_copy(update={"evaluations": [*result.evaluations, extra]})
     lines = {trace.name: trace.y for trace in progress(more).data if trace.mode == "lines"}
     assert set(lines) == {"uniform", "random", "tpe"}

@@ -1,6 +1,7 @@
 """The report shows an agent at work: what it learned, where it tells, and what it chose."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from automc.campaigns.reports.learning import choices, figures, rewards, running_mean, short
 from automc.campaigns.reports.page import render_html
 from automc.campaigns.result import Learned, SearchResult
+from automc.search_spaces import Choice, Policy
 from tests.results import make_result, with_int8
 
 
@@ -66,14 +68,14 @@ def test_choices_are_shares_of_each_unit_for_each_evaluation(result: SearchResul
     gone = 0
     for name, line in zip(shown.y, array(shown.z), strict=True):
         for done, value in zip(own, line, strict=True):
-            choice, block = done.policy.get(name, {}), units[name].block
-            if block is not None and done.policy.get(block, {}).get("keep") is False:
+            choice, block = done.policy.get(name, Choice()), units[name].block
+            if block is not None and done.policy[block].keep is False:
                 gone += 1
                 assert np.isnan(value)
-            elif "keep" in choice:
-                assert value == choice["keep"]
-            elif "channels" in choice:
-                assert value == pytest.approx(choice["channels"] / units[name].full)
+            elif choice.keep is not None:
+                assert value == choice.keep
+            elif choice.channels is not None:
+                assert value == pytest.approx(choice.channels / units[name].full)
     assert gone
 
 
@@ -81,10 +83,12 @@ def test_choices_are_shares_of_each_unit_for_each_evaluation(result: SearchResul
 def test_bits_have_maps_of_their_own(apart: bool) -> None:
     result = with_int8(make_result(evaluations=8))
     for done in result.evaluations:
-        for unit in result.units:
-            if unit.int8:
-                bits = {"weight_bits": (4, 8, 32)[done.number % 3], "activation_bits": (4, 8, 32)[done.number % 3]}
-                done.policy.setdefault(unit.name, {}).update(bits | ({"activation_bits": 8} if apart else {}))
+        bits, able = (4, 8, 32)[done.number % 3], [unit.name for unit in result.units if unit.int8]
+        chosen = {
+            name: replace(done.policy.get(name, Choice()), weight_bits=bits, activation_bits=8 if apart else bits)
+            for name in able
+        }
+        done.policy = Policy({**done.policy, **chosen})
     maps = choices(result)
     assert list(maps)[1:] == (["bits of weights", "bits of activations"] if apart else ["bits"])
     shown = list(maps.values())[1]

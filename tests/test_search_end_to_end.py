@@ -133,7 +133,7 @@ def test_the_same_seed_finds_the_same_policies_with_the_same_scores(
     assert again.table.reused
 
     def searched(one: SearchResult) -> list[tuple[str, str, float]]:
-        return [(e.agent, json.dumps(e.policy), round(e.value, 6)) for e in one.evaluations if not e.extra]
+        return [(e.agent, json.dumps(e.policy.to_dict()), round(e.value, 6)) for e in one.evaluations if not e.extra]
 
     assert searched(again) == searched(result)
 

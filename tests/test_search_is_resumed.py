@@ -15,14 +15,14 @@ from automc.campaigns.workers import LocalWorkers, Outcome
 from automc.costs import Cost
 from automc.errors import ConfigError
 from automc.evaluation import forward
-from automc.search_spaces import Policy
+from automc.search_spaces import Choice, Policy
 from tests.killing import committed, configure, kill_again_and_again, searched
 
 KILLS, EVALUATIONS = 3, 12  # benchmarks/resume.py does it with more of both
 
 
 def evaluated(number: int, agent: str = "random", extra: bool = False) -> Evaluated:
-    policy = {"conv1": {"channels": number + 1}}
+    policy = Policy({"conv1": Choice(number + 1)})
     return Evaluated(
         agent=agent,
         number=number,
@@ -101,7 +101,7 @@ def begun(storage: Storage, about: dict[str, Any], resume: bool = False) -> Camp
 
 
 def append(campaign: Campaign, done: Evaluated) -> None:
-    campaign.journal.begin(done.agent, done.number, Policy.from_dict(done.policy), done.extra)
+    campaign.journal.begin(done.agent, done.number, done.policy, done.extra)
     campaign.journal.commit(done)
 
 

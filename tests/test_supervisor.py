@@ -18,7 +18,7 @@ from automc.campaigns.storage import Storage, sqlite_url
 from automc.campaigns.supervisor import BAD_INPUT, DONE, INTERRUPTED, LOST, PAUSES, Supervisor
 from automc.costs import Cost
 from automc.errors import SearchError
-from automc.search_spaces import Policy
+from automc.search_spaces import Choice, Policy
 
 KILLED = "kill -9 $$"
 
@@ -32,8 +32,8 @@ def campaign(tmp_path: Path) -> Iterator[Campaign]:
 
 
 def commit(campaign: Campaign, number: int) -> None:
-    policy = {"conv": {"channels": number + 1}}
-    campaign.journal.begin("random", number, Policy.from_dict(policy))
+    policy = Policy({"conv": Choice(number + 1)})
+    campaign.journal.begin("random", number, policy)
     costs = Cost(1, 2, 3, 4)
     campaign.journal.commit(
         Evaluated(agent="random", number=number, policy=policy, score=0.5, predicted=costs, seconds=0.1)

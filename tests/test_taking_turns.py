@@ -20,6 +20,7 @@ from automc.campaigns.storage import Storage, sqlite_url
 from automc.campaigns.workers import Job, LocalWorkers, Outcome
 from automc.costs import Cost
 from automc.evaluation import Evaluator
+from automc.search_spaces import Policy
 from tests.killing import configure
 
 EVALUATIONS, AHEAD = 26, 4  # the first 20 of tpe are random
@@ -223,7 +224,7 @@ def test_limits_end_a_search_early_and_equally_for_all(
 
 def test_the_front_moves_where_score_or_cost_are_better() -> None:
     watch = Watch(Limits(patience=2), "tpe", Front())
-    one = Evaluated(agent="tpe", number=0, policy={}, score=0.5, predicted=Cost(100, 2, 3), seconds=1.0)
+    one = Evaluated(agent="tpe", number=0, policy=Policy({}), score=0.5, predicted=Cost(100, 2, 3), seconds=1.0)
 
     def after(score: float | None, macs: int, agent: str = "tpe") -> bool:
         watch.add(

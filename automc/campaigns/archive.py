@@ -19,13 +19,12 @@ from automc.campaigns.archive_file import CAMPAIGN, RESULTS, ROWS, Reader
 from automc.campaigns.campaign import Campaign, Record, State, add
 from automc.campaigns.journal import Begun, Entry, Journal
 from automc.campaigns.reports import render_html
-from automc.campaigns.result import Evaluated, SearchResult
+from automc.campaigns.result import Evaluated, PolicyField, SearchResult
 from automc.campaigns.session import sessions
 from automc.campaigns.storage import Storage, set_times, times
 from automc.devices.server.onnx_bytes import check_model
 from automc.errors import AutoMCError, ConfigError, lacking
 from automc.recipes import load_recipe
-from automc.search_spaces import Policy
 from automc.versions import versions
 
 VERSION = 1
@@ -69,7 +68,7 @@ class _Row(_Strict):
 
     agent: str = Field(pattern=r"^[A-Za-z0-9._-]{1,80}$")
     number: int = Field(ge=0, le=2**31)
-    policy: dict[str, dict[str, Any]]
+    policy: PolicyField
     extra: bool
     deaths: int = Field(ge=0)
     started: AwareDatetime
@@ -144,7 +143,7 @@ def import_campaign(storage: Storage, path: Path, name: str | None = None, out: 
                 storage.add_row(study, _session(sat), "claim")
             journal = Journal(storage, name)
             for row in _rows(path, archive):
-                begun = Begun(row.number, Policy.from_dict(row.policy), row.extra, row.deaths)
+                begun = Begun(row.number, row.policy, row.extra, row.deaths)
                 journal.add(row.agent, Entry(begun, row.started, row.ended, row.done))
             moved.extend(_place(path, archive, out))
 
@@ -177,8 +176,7 @@ def _rows(path: Path, archive: Reader) -> Iterator[_Row]:
     for line in archive.rows():
         try:
             row = _Row.model_validate_json(line)
-            Policy.from_dict(row.policy)
-        except (ValidationError, AutoMCError, TypeError, ValueError) as error:
+        except (ValidationError, AutoMCError) as error:
             raise _damaged(path, ROWS, error) from None
         done = row.done
         fits = done is None or (done.agent, done.number, done.extra) == (row.agent, row.number, row.extra)
@@ -251,7 +249,7 @@ def _row(agent: str, entry: Entry) -> _Row:
     return _Row(
         agent=agent,
         number=begun.number,
-        policy=begun.policy.to_dict(),
+        policy=begun.policy,
         extra=begun.extra,
         deaths=begun.deaths,
         started=entry.started,

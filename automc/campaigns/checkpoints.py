@@ -20,7 +20,6 @@ from automc import files, progress
 from automc.agents import Agent
 from automc.campaigns.result import Evaluated, Learned
 from automc.errors import lacking, one_line
-from automc.search_spaces import Policy
 
 FOLDER = "checkpoints"
 """Where a search notes what it can go on from, until it has ended."""
@@ -60,9 +59,9 @@ class Memory:
         self._written_at = time.monotonic()
         self.agent, self.restored = self._restore(make, evaluations)
         for done in evaluations:
-            self.agent.skip(Policy.from_dict(done.policy))
+            self.agent.skip(done.policy)
         for done in evaluations[: self.restored]:
-            self.agent.note(Policy.from_dict(done.policy), done.score)
+            self.agent.note(done.policy, done.score)
             self._count(done)
         self._written = self._learned
         for done in evaluations[self.restored :]:
@@ -70,7 +69,7 @@ class Memory:
 
     def learn(self, done: Evaluated) -> None:
         """Tells the agent one more evaluation, and writes its state if that is due."""
-        self.agent.learn(Policy.from_dict(done.policy), done.score)
+        self.agent.learn(done.policy, done.score)
         self._count(done)
         late = time.monotonic() - self._written_at >= _SECONDS
         if late or self._learned - self._written >= _EVALUATIONS:
@@ -112,7 +111,7 @@ class Memory:
         self._digest.update(_line(done))
         self._learned += 1
         for lesson in self.agent.lessons[len(self.lessons) :][:1]:  # none of what failed
-            if lesson.policy == Policy.from_dict(done.policy):
+            if lesson.policy == done.policy:
                 figures = {name: value for name, value in lesson.figures.items() if math.isfinite(value)}
                 self.lessons[done.number] = Learned(number=done.number, reward=lesson.reward, figures=figures)
 
@@ -122,4 +121,4 @@ class Memory:
 
 
 def _line(done: Evaluated) -> bytes:
-    return json.dumps([done.policy, done.score], sort_keys=True).encode()
+    return json.dumps([done.policy.to_dict(), done.score], sort_keys=True).encode()

@@ -13,7 +13,6 @@ from automc.campaigns.events import EventLog
 from automc.campaigns.journal import Journal
 from automc.campaigns.result import Evaluated, Learned
 from automc.campaigns.workers import Job
-from automc.search_spaces import Policy
 
 
 class Course:
@@ -65,7 +64,7 @@ class Course:
         while due in self.finished and due <= there - 1 - self._ahead:
             due += 1
         self._memory = Memory(make, name, folder, digest, [self.finished[number] for number in range(due)])
-        rows = {one.number: Policy.from_dict(one.policy) for one in done} | {one.number: one.policy for one in begun}
+        rows = {one.number: one.policy for one in done} | {one.number: one.policy for one in begun}
         for number in range(due, there):
             self.agent.skip(rows[number])
         self._learned, self._exhausted = due, False

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from automc.agents import Problem
 from automc.campaigns.result import Evaluated, Learned
-from automc.search_spaces import Policy
 
 if TYPE_CHECKING:
     from tensorboardX.event_file_writer import EventsWriter
@@ -90,7 +89,7 @@ class EventLog:
         return {tag: value for tag, value in (scalars | self._choices(done)).items() if value is not None}
 
     def _choices(self, done: Evaluated) -> dict[str, float]:
-        policy, axes, chosen = Policy.from_dict(done.policy), self._space.axes, dict[str, float]()
+        policy, axes, chosen = done.policy, self._space.axes, dict[str, float]()
         for axis, owner in zip(axes, self._space.owners, strict=True):
             if owner >= 0 and policy[axes[owner].unit].keep is False:
                 continue

@@ -62,7 +62,7 @@ class Finalist:
     @property
     def policy(self) -> Policy:
         """The policy."""
-        return Policy.from_dict(self.done.policy)
+        return self.done.policy
 
     @property
     def search_score(self) -> float:
@@ -192,9 +192,7 @@ class Finals:
         except BudgetError:
             return []
         progress.say(f"{agent}: measured over the budget; trying again at {100 * share:.1f}% of it")
-        policies = dict.fromkeys(
-            self._search.tightened(Policy.from_dict(done.policy), agent, projection) for done in field
-        )
+        policies = dict.fromkeys(self._search.tightened(done.policy, agent, projection) for done in field)
         done = [self._search.evaluate_extra(policy, agent) for policy in policies]
         scored = [one for one in done if one.score is not None]
         return sorted(scored, key=lambda one: -self._search.problem.merit(one.value))
@@ -212,7 +210,7 @@ class Finals:
         return fields
 
     def _can_be_exported(self, done: Evaluated) -> bool:
-        policy = Policy.from_dict(done.policy)
+        policy = done.policy
         if policy in self._exported or policy in self.passed_by:
             return policy in self._exported
         file = self._folder / f"finalist{len(self._exported)}.onnx"
@@ -230,7 +228,7 @@ class Finals:
         return True
 
     def _measure(self, field: list[Evaluated]) -> None:
-        policies = list(dict.fromkeys(Policy.from_dict(done.policy) for done in field))
+        policies = list(dict.fromkeys(done.policy for done in field))
         if isinstance(self._target, Accelerator):
             self.original_timing, *timings = self._by_model(policies)
             self._measured |= dict(zip(policies, timings, strict=True))
@@ -240,7 +238,7 @@ class Finals:
         self.original_timing, *timings = time_models(self._target, models, inputs, "Measuring original and finalists")
         self._measured |= dict(zip(policies, timings, strict=True))
         for done in field:
-            self._search.measured(done, self._measured[Policy.from_dict(done.policy)])
+            self._search.measured(done, self._measured[done.policy])
 
     def _by_model(self, policies: list[Policy]) -> list[Timing]:
         """Returns what stands for measurements on a device that is none: of the original, and of these."""
@@ -250,5 +248,5 @@ class Finals:
         return [Timing(one, one, one, share, share, share, runs=0) for one, share in zip(us, shares, strict=True)]
 
     def _finalist(self, done: Evaluated) -> Finalist:
-        policy = Policy.from_dict(done.policy)
+        policy = done.policy
         return Finalist(done, *self._exported[policy], self._measured[policy])

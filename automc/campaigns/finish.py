@@ -199,7 +199,7 @@ def _finish(search: Search, work: Work, staging: Path, checkpoints: Path, start:
         task_args=absolute_paths(setup.subject.task, config.task_args, Path(work.folder)),  # a recipe may lie anywhere
         metric=result.metric,
         model_digest=setup.subject.digest,
-        policy=best.done.policy,
+        policy=best.done.policy.to_dict(),
         kept=dict(best.compressed.kept),
         weights=weights,
         device=result.device,
@@ -251,7 +251,7 @@ def _row(name: str, finalist: Finalist, search: Search, finals: Finals) -> Row:
     return Row(
         name=name,
         agent=finalist.done.agent,
-        policy=finalist.done.policy,
+        policy=finalist.done.policy.to_dict(),
         predicted=finalist.done.predicted,
         measured=finalist.timing,
         model=finals.model,

@@ -29,9 +29,8 @@ class Watch:
 
     def add(self, done: Evaluated) -> None:
         """Takes one more evaluation that has ended."""
-        policy = Policy.from_dict(done.policy)
-        if policy not in self._seconds:  # what several agents proposed was evaluated once
-            self._seconds[policy] = done.seconds
+        if done.policy not in self._seconds:  # what several agents proposed was evaluated once
+            self._seconds[done.policy] = done.seconds
             self._worker_seconds += done.seconds
         if done.agent == self._agent:
             self._still = 0 if self._front.add(done) else self._still + 1

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from automc.costs import Cost
 from automc.devices import Device, Timing
 from automc.evaluation import Fidelity
 from automc.latency_tables import Validation
+from automc.search_spaces import Policy
+
+
+def _policy(data: Any) -> Policy:
+    """Returns a policy as it is, or from plain data; raises ValueError for what no policy can be."""
+    if isinstance(data, Policy):
+        return data
+    if not isinstance(data, Mapping):
+        raise ValueError(f"a policy is a dict of dicts, not {type(data).__name__}")
+    try:
+        return Policy.from_dict(data)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+
+
+# dicts of dicts are ten times as large, and searches hold thousands
+PolicyField = Annotated[
+    Policy,
+    PlainValidator(_policy),
+    PlainSerializer(Policy.to_dict),
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": "object"}}),
+]
+"""A policy; in files it is what `Policy.to_dict` gives."""
 
 
 class _Plain(BaseModel):
@@ -45,7 +69,7 @@ class Evaluated(_Plain):
     Attributes:
         agent: who proposed it.
         number: which proposal of that agent, from 0.
-        policy: the policy, as `Policy.to_dict` gives it.
+        policy: the policy.
         score: on search images, without fine-tuning; None where the evaluation failed.
         predicted: its costs.
         seconds: how long it took.
@@ -60,7 +84,7 @@ class Evaluated(_Plain):
 
     agent: str
     number: int
-    policy: dict[str, dict[str, Any]]
+    policy: PolicyField
     score: float | None
     predicted: Cost
     seconds: float
@@ -255,8 +279,10 @@ class SearchResult(_Plain):
     @property
     def has_bits(self) -> bool:
         """Whether the layers' precision was searched."""
-        policies = [*(row.policy for row in self.rows), *(done.policy for done in self.evaluations)]
-        return any("weight_bits" in choice for policy in policies for choice in (policy or {}).values())
+        found = any("weight_bits" in choice for row in self.rows for choice in (row.policy or {}).values())
+        return found or any(
+            choice.weight_bits is not None for done in self.evaluations for choice in done.policy.values()
+        )
 
     @property
     def scored(self) -> list[Evaluated]:

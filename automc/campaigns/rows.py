@@ -48,7 +48,7 @@ class Rows(RDBStorage):
             models.StudyModel.find_or_raise_by_id(study_id, session, for_update=True)
             trial = self._get_prepared_new_trial(study_id, template, session)
             frozen.number, frozen._trial_id = int(trial.number), int(trial.trial_id)
-        frozen._params, frozen._distributions = {}, {}
+        frozen._params, frozen._distributions, frozen.user_attrs = {}, {}, {}  # before it is looked at, it is read
         return frozen
 
     def _set_trial_param_without_commit(

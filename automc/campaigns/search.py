@@ -201,14 +201,14 @@ class Search:
         if done.score is not None:
             better = self._best is None or self.problem.merit(done.score) > self.problem.merit(self._best)
             self._best = done.score if better else self._best
-            job = Job(done.agent, done.number, Policy.from_dict(done.policy))
+            job = Job(done.agent, done.number, done.policy)
             self._known.setdefault(job.policy, Outcome(job, done.score, done.seconds, done.worker, done.versions))
 
     def _evaluated(self, job: Job, outcome: Outcome, extra: bool = False) -> Evaluated:
         return Evaluated(
             agent=job.agent,
             number=job.number,
-            policy=job.policy.to_dict(),
+            policy=job.policy,
             score=outcome.score,
             predicted=self.setup.costs.cost(job.policy),
             seconds=outcome.seconds,
@@ -264,7 +264,7 @@ class Search:
         """
         rows, begun = self._journal.evaluations(agent), self._journal.begun(agent)
         for row in rows:
-            if row.extra and Policy.from_dict(row.policy) == policy:
+            if row.extra and row.policy == policy:
                 return row
         number = next((one.number for one in begun if one.extra and one.policy == policy), None)
         if number is None:
@@ -296,7 +296,7 @@ class Search:
                 done.number,
             ),
         )
-        return list({Policy.from_dict(done.policy): done for done in reversed(own)}.values())[::-1]
+        return list({done.policy: done for done in reversed(own)}.values())[::-1]
 
 
 def _known(outcome: Outcome) -> Outcome:

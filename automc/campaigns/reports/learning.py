@@ -10,7 +10,7 @@ import numpy as np
 
 from automc.campaigns.reports.plots import NEUTRAL, agent_colours, styled
 from automc.campaigns.result import Evaluated, SearchResult, Unit
-from automc.search_spaces.policy import FLOAT_BITS
+from automc.search_spaces.policy import FLOAT_BITS, Choice
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -19,6 +19,7 @@ _SCALE = ((0, "#c23b55"), (0.5, "#e6c27a"), (1, "#2f7de1"))  # each far from wha
 _LONGEST = 18  # characters of a unit's name beside a plot that has to fit a phone
 _FLOAT = 9  # where float lies on a scale of bits
 _WIDE_RANGE = 100.0  # from which largest over smallest value an axis is logarithmic
+_NOTHING = Choice()
 
 
 def rewards(result: SearchResult) -> Figure:
@@ -149,14 +150,14 @@ def _heat(result: SearchResult, done: Sequence[Evaluated], field: str) -> Figure
 
 def _value(unit: Unit, done: Evaluated, field: str) -> float | None:
     """Returns what was chosen for a unit: bits, the share that is kept, or None where nothing was."""
-    choice = done.policy.get(unit.name, {})
-    if unit.block is not None and done.policy.get(unit.block, {}).get("keep") is False:
+    choice = done.policy.get(unit.name, _NOTHING)
+    if unit.block is not None and done.policy.get(unit.block, _NOTHING).keep is False:
         return None
     if field != "kept":
-        return choice.get(field)
+        return {"weight_bits": choice.weight_bits, "activation_bits": choice.activation_bits}[field]
     if unit.kind == "block":
-        return float(choice["keep"]) if "keep" in choice else None
-    return choice["channels"] / unit.full if "channels" in choice else None
+        return None if choice.keep is None else float(choice.keep)
+    return None if choice.channels is None else choice.channels / unit.full
 
 
 def short(names: Sequence[str]) -> list[str]:

@@ -235,7 +235,7 @@ def _hover(result: SearchResult, item: Evaluated) -> str:
     lines.append(f"{format_cost('macs', item.predicted.macs)} MACs, {number(item.seconds)} s")
     if item.extra:
         lines.append("added after the search, on a tighter budget")
-    return "<br>".join([*lines, *map(escape, summary(result.units, item.policy))])
+    return "<br>".join([*lines, *map(escape, summary(result.units, item.policy.to_dict()))])
 
 
 def _in_int8(row: Row) -> str:
