@@ -146,7 +146,7 @@ def test_one_process_drives_and_after_its_death_the_next(storage: Storage, url: 
     add(campaign, evaluated(0))
     process, said = elsewhere(storages.drive, url, "driven")
     assert said == "driving"
-    with pytest.raises(ConfigError, match=rf"another process is driving this campaign \(.*{process.pid}\)"):
+    with pytest.raises(ConfigError, match=rf"driven is being driven by another process \(.*{process.pid}\)"):
         campaign.drive()
     with pytest.raises(ConfigError, match=r"is being driven by .*cancel it first"):
         campaign.delete()
@@ -157,10 +157,10 @@ def test_one_process_drives_and_after_its_death_the_next(storage: Storage, url: 
     assert "its driver ended without a word" in str(status.reason)
     session = campaign.drive()
     assert session.orphaned
-    with pytest.raises(ConfigError, match="another process is driving"):  # two at once in one process neither
+    with pytest.raises(ConfigError, match="is being driven by another process"):  # two at once in one process neither
         campaign.drive()
     _, said = elsewhere(storages.drive, url, "driven")
-    assert said.startswith("ConfigError: driven: another process is driving")
+    assert "driven is being driven by another process" in said
     session.close()
 
 

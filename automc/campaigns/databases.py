@@ -53,10 +53,10 @@ def normal(url: str) -> str:
 
 
 def shown(url: str) -> str:
-    """Returns a URL as people may see it: without a password."""
+    """Returns a URL as people may see it: without a password; SQLite's file as its path alone."""
     secret = "|".join(_SECRETS)
     url = re.sub(rf"([?&](?:{secret})=)[^&]*", r"\1***", url)
-    return re.sub(r"(://[^:@/]*):.*@", r"\1:***@", url)
+    return re.sub(r"(://[^:@/]*):.*@", r"\1:***@", url).removeprefix("sqlite:///")
 
 
 def open_database(url: str, create: bool) -> BaseStorage:
