@@ -22,12 +22,14 @@ install: $(STAMP) ## Create .venv and install everything (the other targets do i
 demo: $(STAMP) ## Compress a small network from end to end
 	$(BIN)/automc demo
 
-# The number of threads is the tests' own business.
+# The number of threads is the tests' own business. A file's tests share what it sets up, so they stay together.
+PYTEST := env -u OMP_NUM_THREADS $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
 test: $(STAMP) ## Run the tests, without those marked slow
-	env -u OMP_NUM_THREADS $(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-full: $(STAMP) ## Run every test
-	env -u OMP_NUM_THREADS $(BIN)/python -m pytest
+	$(PYTEST)
 
 check: $(STAMP) ## Run all checkers: style, format, types, import layers
 	$(BIN)/ruff check
