@@ -57,6 +57,7 @@ class _Whole(_Strict):
     about: dict[str, Any] | None
     ahead: int | None
     total: int | None
+    limits: dict[str, float] | None
     ended: str | None
     sessions: list[_Sat]
     evaluations: dict[str, int]
@@ -96,6 +97,7 @@ def export_campaign(campaign: Campaign, path: Path) -> None:
         about=attributes.get("about"),
         ahead=attributes.get("ahead"),
         total=attributes.get("total"),
+        limits=attributes.get("limits"),
         ended=attributes.get("ended"),
         sessions=list(_sat(campaign)),
         evaluations={agent: len(entries) for agent, entries in agents.items()},
@@ -133,7 +135,7 @@ def import_campaign(storage: Storage, path: Path, name: str | None = None, out: 
             raise ConfigError(f"{there}: exists already; choose another folder for the results: --out")
         record = whole.record.model_copy(update={"out": out, "folder": Path.cwd(), "source": None})
         attributes = whole.model_dump(
-            include={"state", "reason", "about", "ahead", "total", "ended"}, exclude_none=True
+            include={"state", "reason", "about", "ahead", "total", "limits", "ended"}, exclude_none=True
         )
         attributes["campaign"] = record.model_dump(mode="json")
         moved: list[Path] = []

@@ -27,7 +27,7 @@ from automc.campaigns.storage import Storage
 from automc.errors import ConfigError, nearest
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-_RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD, _TOTAL = (
+_RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD, _TOTAL, _LIMITS = (
     "campaign",
     "about",
     "state",
@@ -36,6 +36,7 @@ _RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD, _TOTAL = (
     "ended",
     "ahead",
     "total",
+    "limits",
 )
 
 
@@ -133,9 +134,10 @@ class Campaign:
         self._set(_STATE, "running")
         return session
 
-    def expect(self, total: int) -> None:
-        """Notes, for whoever watches, how many evaluations there are to be, those of controls too."""
+    def expect(self, total: int, limits: dict[str, float]) -> None:
+        """Notes, for whoever watches, how many evaluations there are to be, and what the budgets allow, by metric."""
         self._set(_TOTAL, total)
+        self._set(_LIMITS, limits)
 
     def begin(self, about: dict[str, Any], resume: bool, total: int, ahead: int) -> int:
         """Begins, or goes on.
@@ -232,6 +234,7 @@ class Campaign:
             failed=sum(one.failed for one in tallies),
             under_way=sum(one.under_way for one in tallies),
             total=attributes.get(_TOTAL),
+            limits=attributes.get(_LIMITS) or {},
             driver=driver,
             since=held[-1].datetime_start if held else None,
             metric=about.get("metric"),

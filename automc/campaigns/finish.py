@@ -136,7 +136,7 @@ def _run(
     ahead = campaign.begin(about, resume, config.evaluations, 1 if workers_there == 1 else 2 * workers_there)
     before = campaign.seconds()
     search = Search(config, setup, campaign.journal, out, campaign.digest, ahead)
-    campaign.expect(search.total())
+    campaign.expect(search.total(), setup.projection.limits)
     work = Work(config.task, config.task_args, str(campaign.record.folder), search.evaluator, config.seed)
     with open_workers(config.compute, work) as workers:
         session.patient = True

@@ -34,16 +34,18 @@ class Front:
     Attributes:
         metric: what is the cost; MACs stand for it where it is not known.
         higher_is_better: the direction of scores.
+        limits: what costs may be, by metric: controls that are over the budgets are not on the front.
         points: what is on the front, best score first.
     """
 
     metric: str = "macs"
     higher_is_better: bool = True
+    limits: dict[str, float] = field(default_factory=dict)
     points: list[Point] = field(default_factory=list)
 
     def add(self, done: Evaluated) -> bool:
         """Takes one more evaluation; says whether the front has moved."""
-        if done.score is None:
+        if done.score is None or self._over(done.predicted):
             return False
         cost = getattr(done.predicted, self.metric)
         point = Point(
@@ -59,6 +61,10 @@ class Front:
     def best(self) -> Point | None:
         """The one with the best score, of equal ones the cheapest."""
         return self.points[0] if self.points else None
+
+    def _over(self, costs: Cost) -> bool:
+        known = {metric: getattr(costs, metric) for metric in self.limits}
+        return any(cost is not None and cost > self.limits[metric] for metric, cost in known.items())
 
     def _key(self, point: Point) -> tuple[float, float]:
         return -point.score if self.higher_is_better else point.score, point.cost

@@ -53,6 +53,7 @@ class Status(BaseModel):
         failed: how many of them failed.
         under_way: how many have begun and not ended.
         total: how many there are to be; None before it began.
+        limits: what the budgets allow, by metric, in its own unit; empty before it began.
         driver: host and process that drive it now.
         since: when that began, or whoever drove it last, without a zone.
         metric: name of the score; None before it began.
@@ -73,6 +74,7 @@ class Status(BaseModel):
     failed: int
     under_way: int
     total: int | None
+    limits: dict[str, float]
     driver: str | None
     since: datetime | None
     metric: str | None

@@ -78,7 +78,7 @@ class Search:
         self._courses: dict[str, Course] = {}
         self._known: dict[Policy, Outcome] = {}
         self._waiting: dict[Policy, list[Job]] = {}
-        self._best: float | None = None
+        self._front = Front(config.budgets[0].metric, self.problem.higher_is_better, setup.projection.limits)
         self._failed = False
 
     def run(
@@ -191,16 +191,15 @@ class Search:
         if done.error is not None and not self._failed:
             progress.say(f"Evaluation {done.number} of {done.agent} failed, the search goes on: {done.error}")
         self._note(done, watch)
-        best = "" if self._best is None else f", best {self._best:.4g}"
+        best = "" if self._front.best is None else f", best {self._front.best.score:.4g}"
         line.show(f"Searching: {job.agent}{best}", len(self.evaluations))
 
     def _note(self, done: Evaluated, watch: Watch) -> None:
         self.evaluations.append(done)
         watch.add(done)
+        self._front.add(done)
         self._failed |= done.score is None
         if done.score is not None:
-            better = self._best is None or self.problem.merit(done.score) > self.problem.merit(self._best)
-            self._best = done.score if better else self._best
             job = Job(done.agent, done.number, done.policy)
             self._known.setdefault(job.policy, Outcome(job, done.score, done.seconds, done.worker, done.versions))
 

@@ -123,6 +123,7 @@ class Figures:
         self.standing = before or Standing()
         self.standing.front.metric = self.status.record.config.budgets[0].metric
         self.standing.front.higher_is_better = self.status.higher_is_better
+        self.standing.front.limits = self.status.limits
         self.standing.read(campaign.journal)
 
     @property
