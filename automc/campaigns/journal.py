@@ -22,11 +22,12 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from automc.campaigns.result import Evaluated
+from automc.campaigns.rows import BEGUN
 from automc.campaigns.storage import Storage, set_times, times
 from automc.devices import Timing
 from automc.search_spaces import Policy
 
-_EVALUATION, _NUMBER, _BEGUN, _DEATHS, _MEASURED = "evaluation", "number", "begun", "deaths", "measured"
+_EVALUATION, _NUMBER, _DEATHS, _MEASURED = "evaluation", "number", "deaths", "measured"
 _ENDED = (TrialState.COMPLETE, TrialState.FAIL)
 
 
@@ -140,8 +141,13 @@ class Journal:
 
     def entries(self, agent: str) -> list[Entry]:
         """Returns all rows of an agent, in the order in which they began."""
+        trials = self._trials(agent)  # before the others, which may end meanwhile
         done = {one.number: one for one in self.evaluations(agent)}
-        return [Entry(_begun(trial), *times(trial), done.get(number)) for number, trial in self._trials(agent).items()]
+        return [
+            Entry(_begun(trial, one), *times(trial), one)
+            for number, trial in trials.items()
+            for one in (done[number] if trial.state in _ENDED else None,)
+        ]
 
     def add(self, agent: str, entry: Entry) -> None:
         """Commits a row of another journal, as it is there."""
@@ -283,14 +289,16 @@ def _template(
 ) -> FrozenTrial:
     # as text a policy is a tenth as large in memory, and storages keep all rows there
     about = json.dumps({"policy": policy.to_dict(), "extra": extra})
-    attributes = {_NUMBER: number, _BEGUN: about}
+    attributes = {_NUMBER: number, BEGUN: about}
     return create_trial(state=TrialState.RUNNING, params=params, distributions=distributions, user_attrs=attributes)
 
 
-def _begun(trial: FrozenTrial) -> Begun:
-    about, attributes = json.loads(trial.user_attrs[_BEGUN]), trial.user_attrs
-    policy = Policy.from_dict(about["policy"])
-    return Begun(attributes[_NUMBER], policy, about["extra"], attributes.get(_DEATHS, 0))
+def _begun(trial: FrozenTrial, done: Evaluated | None = None) -> Begun:
+    deaths = trial.user_attrs.get(_DEATHS, 0)
+    if done is not None:
+        return Begun(done.number, done.policy, done.extra, deaths)
+    about = json.loads(trial.user_attrs[BEGUN])
+    return Begun(trial.user_attrs[_NUMBER], Policy.from_dict(about["policy"]), about["extra"], deaths)
 
 
 def unfinished(folder: Path) -> bool:

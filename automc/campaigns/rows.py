@@ -31,10 +31,15 @@ for _model in (models.StudyModel, models.TrialModel):
     _model.__table__.dialect_options["sqlite"]["autoincrement"] = True
 
 
+BEGUN = "begun"
+"""The attribute of a row that tells what began; what has ended tells it itself."""
+
+
 class Rows(RDBStorage):
     """An `RDBStorage` for rows with dozens of parameters that only Optuna's own tools read.
 
-    - Trials are read without parameters: 81 of each of 10,000 trials are more than a gigabyte.
+    - Trials are read without parameters: 81 of each of 10,000 trials are more than a gigabyte. Of those that have ended
+      what is only of use until then, `BEGUN`, is not read either.
     - Parameters are written without a look at those of earlier trials; a journal's are all of one space.
     - A trial is tried to be made once. Optuna tries five times, and where what was lost is the database's answer, there
       are two rows; `Journal` looks first.
@@ -91,11 +96,14 @@ class Rows(RDBStorage):
             models.StudyModel.find_or_raise_by_id(study_id, session)
             times = trial._datetime_start_utc, trial._datetime_complete_utc
             rows = session.execute(select(trial.trial_id, trial.number, trial.state, *times).where(*wanted)).all()
+            ended = {row.trial_id for row in rows if row.state.is_finished()}
             if rows:
                 # states first: of what has ended, all the rest is there; what is added meanwhile has not
                 texts = of_trials(attribute.trial_id, attribute.key, attribute.value_json)
+                texts = texts.execution_options(yield_per=_AT_ONCE)
                 for one, key, value in session.execute(texts):
-                    attributes[one][key] = json.loads(value)
+                    if key != BEGUN or one not in ended:
+                        attributes[one][key] = json.loads(value)
                 for one, value, kind in session.execute(of_trials(number.trial_id, number.value, number.value_type)):
                     values[one] = [number.stored_repr_to_value(value, kind)]
         return [
@@ -128,6 +136,7 @@ class Rows(RDBStorage):
                 session.execute(delete(table).where(table.study_id == study_id), execution_options=_PLAIN)
 
 
+_AT_ONCE = 500  # attributes, of some kilobytes each
 _PLAIN = {"synchronize_session": False}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -112,4 +113,5 @@ class Policy(Mapping[str, Choice]):
     @classmethod
     def from_dict(cls, data: Mapping[str, Mapping[str, Any]]) -> Policy:
         """Returns the policy that `to_dict` wrote; raises TypeError or ValueError for what no choice can be."""
-        return cls({unit: Choice.of(**fields) for unit, fields in data.items()})
+        # names from files are made once too
+        return cls({sys.intern(unit): Choice.of(**fields) for unit, fields in data.items()})
