@@ -9,7 +9,7 @@ import socket
 from ipaddress import ip_address
 from typing import Any
 
-import grpc  # type: ignore[import-untyped]
+import grpc
 import psutil
 import ray
 from ray._private import services

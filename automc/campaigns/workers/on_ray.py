@@ -47,6 +47,7 @@ class RayWorkers(Workers):
         self._told = False
         self._cluster = Connection(compute)
         try:
+            # Ray types what its decorator makes as the class that it was given
             self._class: Any = ray.remote(Worker).options(  # type: ignore[attr-defined]
                 num_cpus=compute.cpus,
                 num_gpus=compute.gpus,
