@@ -227,7 +227,7 @@ def test_the_commands_start_a_cluster_and_what_drives_a_campaign_joins_the_next_
     def answers() -> int:
         return log.read_text().count("answered: 1 processor on 3 nodes") if log.exists() else 0
 
-    until(lambda: answers() > 0, 90)
+    until(lambda: answers() > 0, 180)
     token = nodes.environment["RAY_AUTH_TOKEN_PATH"]
     nodes.environment["RAY_AUTH_TOKEN_PATH"] = str(script)  # of which the first line is another token
     assert not nodes.healthy()
