@@ -19,6 +19,7 @@ import psutil
 from automc.campaigns.campaign import Campaign, Status
 from automc.campaigns.storage import Storage
 from automc.errors import AutoMCError
+from tests.clusters import add_node, start_head
 from tests.postgres import Postgres
 
 TASK = Path(__file__).with_name("failing.py")
@@ -42,8 +43,6 @@ class Chaos:
     """
 
     def __init__(self, folder: Path, evaluations: int, seconds: float, seed: int = 0) -> None:
-        from ray.cluster_utils import Cluster
-
         self._folder, self._evaluations, self._random = folder, evaluations, random.Random(seed)
         self.killed: Counter[str] = Counter()
         # the nodes' processes are children of this one
@@ -51,8 +50,8 @@ class Chaos:
         os.environ.update(self._environment)
         self._postgres = Postgres()
         self.url = self._postgres.database()
-        self._cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-        self._nodes = [self._cluster.add_node(num_cpus=1) for _ in range(2)]
+        self._cluster: Any = start_head(0)
+        self._nodes = [add_node(self._cluster, 1) for _ in range(2)]
         config = {
             "task": f"{TASK}:Slow",
             "agent": "random",
@@ -136,7 +135,7 @@ class Chaos:
         node = self._nodes.pop(self._random.randrange(len(self._nodes)))
         self._cluster.remove_node(node, allow_graceful=False)
         time.sleep(1.0)
-        self._nodes.append(self._cluster.add_node(num_cpus=1))
+        self._nodes.append(add_node(self._cluster, 1))
         return True
 
     def _kill_database(self, status: Status) -> bool:
