@@ -139,8 +139,7 @@ class Search:
         return True
 
     def _evaluate(self, workers: Workers, watch: Watch, asked_to_stop: Callable[[], bool]) -> None:
-        total = sum(course.total for course in self._courses.values())
-        with progress.bar("Searching", total, len(self.evaluations)) as line:
+        with progress.bar("Searching", self.total(), len(self.evaluations)) as line:
             while True:
                 if self.stopped is None and (reason := watch.reached()) is not None:
                     self.stopped = reason
