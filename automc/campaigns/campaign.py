@@ -93,12 +93,12 @@ class Campaign:
     @property
     def record(self) -> Record:
         """What it was begun with."""
-        return Record.model_validate(self._attributes()[_RECORD])
+        return Record.model_validate(self.attributes()[_RECORD])
 
     @property
     def digest(self) -> str:
         """Of what tells this campaign from all others."""
-        return hashlib.sha256(json.dumps(self._attributes()[_ABOUT], sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.attributes()[_ABOUT], sort_keys=True).encode()).hexdigest()
 
     def change(self, config: SearchConfig, asked: dict[str, Any] | None = None) -> None:
         """Notes another configuration, of the same evaluations, and what the command line asks beside it."""
@@ -118,13 +118,13 @@ class Campaign:
     @property
     def noted(self) -> tuple[State, str | None]:
         """Its state as it was noted last, whether or not its driver is still there, and the reason for it."""
-        attributes = self._attributes()
+        attributes = self.attributes()
         return attributes[_STATE], attributes.get(_REASON)
 
     @property
     def wished(self) -> str | None:
         """What somebody asks of its driver: ``pause``, ``cancel`` or None."""
-        return self._attributes().get(_WISH)
+        return self.attributes().get(_WISH)
 
     def drive(self, local: bool = True) -> Session:
         """Claims the campaign for this process; raises ConfigError where another one drives it."""
@@ -155,7 +155,7 @@ class Campaign:
         Raises:
             ConfigError: the evaluations that are there are of another configuration, or not to be resumed.
         """
-        plain, attributes = json.loads(json.dumps(about)), self._attributes()
+        plain, attributes = json.loads(json.dumps(about)), self.attributes()
         there = attributes.get(_ABOUT)
         if there is not None:
             agents = self.journal.agents()
@@ -208,7 +208,7 @@ class Campaign:
     def status(self) -> Status:
         """Returns how it stands."""
         while True:
-            attributes, held = self._attributes(), sessions(self.storage, self._study)
+            attributes, held = self.attributes(), sessions(self.storage, self._study)
             # a driver that came or went between the two has noted another state
             if (driver := _driver(held, self.storage)) is not None or attributes[_STATE] == self.noted[0]:
                 break
@@ -254,9 +254,6 @@ class Campaign:
 
     def attributes(self) -> dict[str, Any]:
         """Returns all that is kept of it beside evaluations and sessions, as plain data."""
-        return self._attributes()
-
-    def _attributes(self) -> dict[str, Any]:
         try:
             return self.storage.do(lambda storage: storage.get_study_user_attrs(self._study))
         except KeyError:

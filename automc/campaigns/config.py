@@ -87,7 +87,7 @@ class Limits(BaseModel):
     """What ends a search before it had all its evaluations; what it found until then is finished as usual.
 
     Attributes:
-        minutes: of searching, all sessions together.
+        minutes: that drivers have run, all sessions together.
         worker_hours: spent on evaluations, all workers and sessions together.
         patience: evaluations of the agent in a row after which the front has not moved.
     """

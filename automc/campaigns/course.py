@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from automc.agents import Agent
+from automc.agents import Agent, agent_class
 from automc.campaigns.checkpoints import Memory
 from automc.campaigns.events import EventLog
 from automc.campaigns.journal import Journal
@@ -55,20 +55,20 @@ class Course:
         begun = [one for one in journal.begun(name) if not one.extra]
         self.finished = {one.number: one for one in done}
         self.deaths = {one.number: one.deaths for one in begun}
-        self._again = deque(sorted(begun, key=lambda one: one.number))
-        agent = make()
-        self.total = total if agent.proposals is None else min(agent.proposals, total)
-        self._ahead = ahead if agent.learns else self.total
+        self._again = deque(begun)
+        kind = agent_class(name)
+        self.total = total if kind.proposals is None else min(kind.proposals, total)
+        self._ahead = ahead if kind.learns else self.total
         there = len(done) + len(begun)
         due = 0
         while due in self.finished and due <= there - 1 - self._ahead:
             due += 1
-        self._memory = Memory(make, name, folder, digest, [self.finished[number] for number in range(due)])
+        before = [self.finished[number] for number in range(due)]
+        self._memory = Memory(make, name, folder, digest, before)
         rows = {one.number: one.policy for one in done} | {one.number: one.policy for one in begun}
         for number in range(due, there):
             self.agent.skip(rows[number])
         self._learned, self._exhausted = due, False
-        before = [self.finished[number] for number in range(due)]
         self._log: AbstractContextManager[EventLog | None] = events(self._memory, before) if events else nullcontext()
         self._events = self._log.__enter__()
 

@@ -7,7 +7,6 @@ import time
 from automc.campaigns.config import Limits
 from automc.campaigns.front import Front
 from automc.campaigns.result import Evaluated
-from automc.search_spaces import Policy
 
 
 class Watch:
@@ -23,15 +22,12 @@ class Watch:
     def __init__(self, limits: Limits, agent: str, front: Front, seconds: float = 0.0) -> None:
         self._limits, self._agent, self._front = limits, agent, front
         self._began = time.monotonic() - seconds
-        self._seconds: dict[Policy, float] = {}
         self._worker_seconds = 0.0
         self._still = 0
 
     def add(self, done: Evaluated) -> None:
         """Takes one more evaluation that has ended."""
-        if done.policy not in self._seconds:  # what several agents proposed was evaluated once
-            self._seconds[done.policy] = done.seconds
-            self._worker_seconds += done.seconds
+        self._worker_seconds += done.seconds
         if done.agent == self._agent:
             self._still = 0 if self._front.add(done) else self._still + 1
 

@@ -162,7 +162,7 @@ class Search:
             if course.deaths.get(job.number, 0) >= _DEATHS:
                 self._settle(job, _poisonous(job), watch, line)
             elif job.policy in self._known:  # another agent proposed it, and once is enough
-                self._settle(job, _known(self._known[job.policy]), watch, line)
+                self._settle(job, _at_no_cost(self._known[job.policy]), watch, line)
             elif job.policy in self._waiting:
                 self._waiting[job.policy].append(job)
             else:
@@ -182,7 +182,7 @@ class Search:
             outcome = _poisonous(job)
         for one in self._waiting.pop(job.policy):
             self._settle(one, outcome, watch, line)
-            outcome = _known(outcome)
+            outcome = _at_no_cost(outcome)
 
     def _settle(self, job: Job, outcome: Outcome, watch: Watch, line: progress.Bar) -> None:
         done = self._evaluated(job, outcome)
@@ -297,7 +297,7 @@ class Search:
         return list({done.policy: done for done in reversed(own)}.values())[::-1]
 
 
-def _known(outcome: Outcome) -> Outcome:
+def _at_no_cost(outcome: Outcome) -> Outcome:
     """Returns what another agent's evaluation is for one more: it took no time of its own."""
     return replace(outcome, seconds=0.0)
 

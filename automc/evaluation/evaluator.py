@@ -96,10 +96,6 @@ class Evaluator:
             self._known[policy] = Evaluation(policy, value, time.perf_counter() - start)
         return self._known[policy]
 
-    def remember(self, evaluation: Evaluation) -> None:
-        """Takes an evaluation of an earlier run as done."""
-        self._known[evaluation.policy] = evaluation
-
     def score(self, model: nn.Module) -> float:
         """Scores any network on the search images."""
         with torch.no_grad():
