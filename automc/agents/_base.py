@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from automc.costs import Projection
+from automc.costs import METRICS, Projection
 from automc.search_spaces import Policy, SearchSpace
 from automc.search_spaces.policy import FLOAT_BITS, INT8_BITS
+from automc.sensitivities import Sensitivities
 
 ATTEMPTS = 20
 """How often an agent tries for a policy that it has not learned yet."""
@@ -26,12 +27,14 @@ class Problem:
         projection: makes any of them keep the budgets, and prices them.
         higher_is_better: the direction of the score.
         original_score: the original network's score; None where nobody knows it.
+        sensitivities: how much each option hurts by itself; there for agents that need them, else perhaps None.
     """
 
     space: SearchSpace
     projection: Projection
     higher_is_better: bool = True
     original_score: float | None = None
+    sensitivities: Sensitivities | None = None
 
     def merit(self, score: float) -> float:
         """Returns the score, negated where lower is better: of two merits the larger is the better one."""
@@ -140,6 +143,9 @@ class Agent(ABC):
         proposals: how many proposals it has at most; None for as many as one asks for.
         learns: whether its proposals depend on scores. Those of one that does not are the same however many are under
             way; else how many are under way when it proposes is part of what they depend on.
+        metrics: those whose budgets it can keep.
+        needs_sensitivities: whether it searches only problems whose `Problem.sensitivities` are known.
+        approaches: whether it comes from above: what it proposes on its way may be over the budgets, and is no result.
     """
 
     Settings: ClassVar[type[BaseModel]] = NoSettings
@@ -147,6 +153,9 @@ class Agent(ABC):
     reference: ClassVar[bool] = False
     float_only: ClassVar[bool] = False
     learns: ClassVar[bool] = True
+    metrics: ClassVar[tuple[str, ...]] = METRICS
+    needs_sensitivities: ClassVar[bool] = False
+    approaches: ClassVar[bool] = False
 
     def __init__(self, problem: Problem, seed: int, settings: BaseModel | None = None) -> None:
         self.problem, self.seed = problem, seed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from typing import Any
 
 from automc import files
@@ -52,11 +53,23 @@ def agent_class(name: str) -> type[Agent]:
     return cls
 
 
+def check_metrics(name: str, metrics: Iterable[str]) -> None:
+    """Raises ConfigError where an agent cannot keep budgets of these metrics; it names those that can."""
+    cannot = [metric for metric in metrics if metric not in agent_class(name).metrics]
+    if cannot:
+        others = ", ".join(other for other in sorted(AGENTS) if cannot[0] in agent_class(other).metrics)
+        raise ConfigError(f"{name} cannot keep a budget of {cannot[0]}; these can: {others}")
+
+
 def make_agent(name: str, problem: Problem, seed: int, **settings: Any) -> Agent:
     """Returns an agent by its name, with its default settings but for those given.
 
     Raises:
-        ConfigError: there is no such agent, or it has no such settings.
+        ConfigError: there is no such agent, it has no such settings, or it cannot keep such budgets.
+        ValueError: it needs sensitivities, and the problem has none.
     """
     cls = agent_class(name)
+    check_metrics(name, problem.projection.limits)
+    if cls.needs_sensitivities and problem.sensitivities is None:
+        raise ValueError(f"{name} needs Problem.sensitivities")
     return cls(problem, seed, files.parse(settings, cls.Settings, ConfigError, f"settings of {name}"))

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic_core import PydanticCustomError
 
 from automc import files
-from automc.agents import AGENTS, agent_class
+from automc.agents import AGENTS, agent_class, check_metrics
 from automc.compression import Methods
 from automc.costs import Budget
 from automc.errors import AutoMCError, ConfigError, nearest
@@ -185,6 +185,11 @@ class SearchConfig(BaseModel):
     @classmethod
     def _preset(cls, value: Any) -> Any:
         return _as_value_error(lambda: load_preset(value)) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _agent_can(self) -> SearchConfig:
+        _as_value_error(lambda: check_metrics(self.agent, [budget.metric for budget in self.budgets]))
+        return self
 
     @model_validator(mode="after")
     def _forces_what_was_named(self) -> SearchConfig:

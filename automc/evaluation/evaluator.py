@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -92,16 +92,28 @@ class Evaluator:
         """
         if policy not in self._known:
             start = time.perf_counter()
-            value = self.score(self.compressor.build(policy).model)
+            value = self.score(self.build(policy))
             self._known[policy] = Evaluation(policy, value, time.perf_counter() - start)
         return self._known[policy]
 
+    def build(self, policy: Policy) -> nn.Module:
+        """Returns the compressed and recovered network of a policy."""
+        return self.compressor.build(policy).model
+
     def score(self, model: nn.Module) -> float:
         """Scores any network on the search images."""
-        with torch.no_grad():
-            with self._forward.context():
-                outputs, targets = predict(model, self._search)
-            return finite_score(self.task, as_float32(outputs), targets)
+        outputs, targets = self._predict(model)
+        return finite_score(self.task, outputs, targets)
+
+    def outputs(self, model: nn.Module) -> Any:
+        """Returns what any network gives for the search images, in float32."""
+        return self._predict(model)[0]
+
+    @torch.no_grad()
+    def _predict(self, model: nn.Module) -> tuple[Any, Any]:
+        with self._forward.context():
+            outputs, targets = predict(model, self._search)
+        return as_float32(outputs), targets
 
     def _calibration(self, seed: int) -> Calibration:
         inputs, targets = calibration_examples(self.task, self.fidelity.calibration_images)

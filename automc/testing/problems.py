@@ -13,7 +13,8 @@ from automc.agents import Problem
 from automc.costs import Budget, CostModel, Projection
 from automc.graph import build_graph
 from automc.models import CifarResNet
-from automc.search_spaces import Policy, SpaceConfig, build_space
+from automc.search_spaces import Policy, SearchSpace, SpaceConfig, build_space
+from automc.sensitivities import Sensitivities
 
 
 def toy_problem(*budgets: str, higher_is_better: bool = True, bits: bool = True) -> Problem:
@@ -24,7 +25,15 @@ def toy_problem(*budgets: str, higher_is_better: bool = True, bits: bool = True)
     space = build_space(graph, SpaceConfig(channel_multiple=2, bits=(8,) if bits else ()), 2, ((8, 8), (32, 32)))
     costs = CostModel(graph, space)
     projection = Projection(costs, [Budget.parse(text) for text in budgets or ("macs<=50%",)])
-    return Problem(space, projection, higher_is_better)
+    return Problem(space, projection, higher_is_better, sensitivities=toy_sensitivities(space))
+
+
+def toy_sensitivities(space: SearchSpace, seed: int = 0) -> Sensitivities:
+    """Returns made-up sensitivities: of two options of an axis the smaller one hurts more."""
+    generator = np.random.default_rng(seed)
+    sizes = space.sizes.tolist()
+    harms = tuple(np.append(np.sort(generator.random(size - 1))[::-1], 0.0) for size in sizes)
+    return Sensitivities(space, harms, tuple(np.ones(size, dtype=bool) for size in sizes))
 
 
 def toy_score(policy: Policy) -> float:
