@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch.utils import _pytree as pytree
 
 from automc import progress
-from automc.evaluation import Evaluator
+from automc.evaluation import Evaluator, change
 from automc.search_spaces import SearchSpace
 from automc.sensitivities.sensitivities import Sensitivities
 
@@ -34,13 +32,3 @@ def measure(evaluator: Evaluator, space: SearchSpace, options: int = 4) -> Sensi
             known.append(np.isin(np.arange(size), places))
             line.show(f"Measuring sensitivities: {axis.name}", number + 1)
     return Sensitivities(space, tuple(harms), tuple(known))
-
-
-def change(original: object, outputs: object) -> float:
-    """Returns the squared change of outputs as a share of the original's variance, over all their tensors."""
-    changed = varied = 0.0
-    for before, after in zip(pytree.tree_leaves(original), pytree.tree_leaves(outputs), strict=True):
-        if torch.is_tensor(before) and before.is_floating_point():
-            changed += float((after.double() - before.double()).square().sum())
-            varied += float((before.double() - before.double().mean(0)).square().sum())
-    return changed / max(varied, 1e-30)
