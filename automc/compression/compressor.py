@@ -62,8 +62,8 @@ class Compressor:
     def lost(self, group: str) -> Tensor:
         """Returns, for a prunable group, (channels + 1,) what is lost without 0, 1, ... of its channels.
 
-        It is the selector's own estimate, before recovery, and only its ratios say something: for ``second_order`` it is
-        a share of the readers' output energy. It never falls, and the first is 0.
+        It is the selector's own estimate, before recovery, and only its ratios say something: for ``second_order`` it
+        is a share of the readers' output energy. It never falls, and the first is 0.
         """
         scores = self._scores[group].double().sort().values
         return torch.cat([torch.zeros(1, dtype=torch.float64), scores if self._cumulative else scores.cumsum(0)])
