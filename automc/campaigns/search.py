@@ -133,8 +133,9 @@ class Search:
             first = next((done for done in self.evaluations if done.agent == asked), None)
             if first is None:
                 raise NothingFound(f"{asked} has nothing to propose in this space; choose another agent or space")
+            which = " that keep the budgets" if agent_class(asked).approaches else ""
             raise NothingFound(
-                f"all evaluations of {asked} failed (the first: {first.error}); mend it and search again"
+                f"all evaluations of {asked}{which} failed (the first: {first.error}); mend it and search again"
             )
         return True
 
@@ -285,9 +286,18 @@ class Search:
         return space.decode(projection.project(space.encode(policy), not self._courses[agent].agent.float_only))
 
     def ranked(self, agent: str) -> list[Evaluated]:
-        """Returns an agent's distinct policies without the failed, best score first, of equal ones the cheapest."""
+        """Returns an agent's distinct policies without the failed, best score first, of equal ones the cheapest.
+
+        Those that an agent from above had to try on its way and that are over the budgets are no results either.
+        """
+        approaches = agent_class(agent).approaches
         own = sorted(
-            (done for done in self.evaluations if done.agent == agent and done.score is not None and not done.extra),
+            (
+                done
+                for done in self.evaluations
+                if done.agent == agent and done.score is not None and not done.extra
+                if not (approaches and self._front.over(done.predicted))
+            ),
             key=lambda done: (
                 -self.problem.merit(done.value),
                 done.predicted.latency or done.predicted.macs,
