@@ -30,11 +30,8 @@ class TestNetAdapt(AgentSuite):
 
 
 class TestNetAdaptWithFewCandidates(AgentSuite):
-    def make(self, problem: Problem, seed: int) -> Agent:
-        return make_agent("netadapt", problem, seed, step=0.1, candidates=3)
+    """Where no sensitivities say which axes are worth trying."""
 
-
-class TestNetAdaptWithoutSensitivities(AgentSuite):
     def make(self, problem: Problem, seed: int) -> Agent:
         return make_agent("netadapt", replace(problem, sensitivities=None), seed, step=0.1, candidates=3)
 
@@ -45,11 +42,22 @@ class TestGreedy(AgentSuite):
 
 
 @cache
+def whole() -> Problem:
+    return toy_problem()
+
+
+def toy(*budgets: str) -> Problem:
+    """The toy problem under other budgets, its network read once."""
+    base = whole()
+    return replace(base, projection=Projection(base.projection.model, [Budget.parse(text) for text in budgets or MANY]))
+
+
+@cache
 def planted(layers: int, options: int, seed: int = 0) -> PlantedProblem:
     return PlantedProblem(layers, options, seed)
 
 
-def best(problem: PlantedProblem, name: str, seed: int, evaluations: int = 150) -> float:
+def best(problem: PlantedProblem, name: str, seed: int, evaluations: int = 120) -> float:
     """Returns the best score of what keeps the budget, as a search would."""
     agent, scores = make_agent(name, problem.problem, seed), [0.0]
     for _ in range(evaluations):
@@ -67,8 +75,8 @@ def fits(problem: Problem, policy: Policy) -> bool:
 
 def test_evolution_beats_random_because_it_learns() -> None:
     problem = planted(12, 8)
-    found, by_random = ([best(problem, name, seed) for seed in range(4)] for name in ("evolution", "random"))
-    assert np.mean(found) > np.mean(by_random) + 0.15, (found, by_random)
+    found, by_random = ([best(problem, name, seed) for seed in range(3)] for name in ("evolution", "random"))
+    assert np.mean(found) > np.mean(by_random) + 0.1, (found, by_random)
     assert all(own > other for own, other in zip(found, by_random, strict=True))
 
 
@@ -132,7 +140,7 @@ def proposals_of(agent: Agent) -> list[Policy]:
 
 @pytest.mark.parametrize(("budget", "step"), [("macs<=60%", 0.1), ("size<=50%", 0.15)])
 def test_netadapt_takes_each_step_exactly_until_the_budget_is_kept(budget: str, step: float) -> None:
-    problem = toy_problem(budget)
+    problem = toy(budget)
     found = proposals_of(make_agent("netadapt", problem, 0, step=step, decay=0.9))
     assert found == netadapt_by_hand(problem, budget.partition("<")[0], step, 0.9)
     assert fits(problem, found[0]) and any(fits(problem, policy) for policy in found[-len(problem.space.axes) :])
@@ -159,7 +167,7 @@ def test_netadapt_goes_on_from_a_failed_iteration_with_more_to_save() -> None:
 
 
 def test_netadapt_ends_where_everything_fails() -> None:
-    agent = make_agent("netadapt", toy_problem("macs<=40%"), 0)
+    agent = make_agent("netadapt", toy("macs<=40%"), 0)
     for _ in range(500):
         policy = agent.propose()
         if policy is None:
@@ -171,10 +179,10 @@ def test_netadapt_ends_where_everything_fails() -> None:
 @pytest.mark.parametrize("ahead", [1, 3, 40])
 def test_netadapt_is_resumed_with_several_under_way(ahead: int) -> None:
     """As a search resumes it: old proposals skipped first, then what had been learned by then."""
-    problem = toy_problem("macs<=55%")
+    problem = planted(5, 6, 1).problem
 
     def make() -> Agent:
-        return make_agent("netadapt", problem, 0, step=0.2, candidates=8)
+        return make_agent("netadapt", problem, 0, step=0.05, candidates=4)
 
     agent, policies = make(), list[Policy]()
     for number in range(90):
@@ -246,7 +254,7 @@ def greedy_by_hand(problem: Problem) -> Policy:
 
 @pytest.mark.parametrize("budgets", [("macs<=55%",), MANY, ("size<=50%",)])
 def test_greedy_is_what_it_says(budgets: tuple[str, ...]) -> None:
-    problem = toy_problem(*budgets)
+    problem = toy(*budgets)
     assert make_agent("greedy", problem, 0).propose() == greedy_by_hand(problem)
 
 
@@ -268,8 +276,8 @@ def test_greedy_is_within_a_step_of_the_best_where_harms_are_convex(seed: int) -
 
 def test_greedy_keeps_a_budget_that_no_single_step_brings_nearer() -> None:
     """The peak of memory may be shared by operators of which no axis has both."""
-    base = toy_problem()
-    for percent in (90, 75, 60, 45):
+    base = toy()
+    for percent in (45, 25):
         projection = Projection(base.projection.model, [Budget.parse(f"memory<={percent}%")])
         policy = make_agent("greedy", replace(base, projection=projection), 0).propose()
         assert policy is not None
@@ -277,5 +285,5 @@ def test_greedy_keeps_a_budget_that_no_single_step_brings_nearer() -> None:
 
 
 def test_greedy_needs_sensitivities() -> None:
-    with pytest.raises(ValueError, match="greedy needs Problem.sensitivities"):
-        make_agent("greedy", replace(toy_problem(), sensitivities=None), 0)
+    with pytest.raises(ValueError, match=r"greedy needs Problem\.sensitivities"):
+        make_agent("greedy", replace(toy(), sensitivities=None), 0)
