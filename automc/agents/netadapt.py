@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from automc.agents._base import Agent, Problem
 from automc.agents._neighbours import neighbours
+from automc.costs import METRICS
 from automc.search_spaces import Policy
 
 
@@ -60,6 +61,8 @@ class NetAdapt(Agent):
     the last step ends at the budget, and there the search ends. A dropped block and fewer bits are steps like fewer
     channels. There is no short-term fine-tuning but what each evaluation does.
 
+    Budgets of memory are refused: the operators at its peak often have no axis in common, and one axis saves nothing.
+
     As in the paper, the best score wins; its authors' code (github.com/denru01/netadapt, master.py) takes the smallest
     loss for what is saved. Not published: before each iteration its start is projected onto the budgets and proposed
     too, so that a search which ends early has a result.
@@ -72,6 +75,7 @@ class NetAdapt(Agent):
     settings: Any  # an instance of Settings
     Settings = NetAdaptSettings
     approaches: ClassVar[bool] = True
+    metrics: ClassVar[tuple[str, ...]] = tuple(metric for metric in METRICS if metric != "memory")
 
     def __init__(self, problem: Problem, seed: int, settings: BaseModel | None = None) -> None:
         super().__init__(problem, seed, settings)
@@ -80,9 +84,8 @@ class NetAdapt(Agent):
         self._original = {metric: float(price[0]) for metric, price in prices.items()}
         self._merits: dict[Policy, float | None] = {}
         self._behind: dict[int, float] = {}  # by axis: how far its last candidate was behind the best one
-        self._share = self._step = (
-            self.settings.step
-        )  # of the original: this iteration's, and what it is without failures
+        # of the original: what this iteration saves, and what it would save had none before it failed
+        self._share = self._step = self.settings.step
         self._candidates: list[_Candidate] = []
         self._is_last = False  # whether this iteration goes down to the budget
         self._begin(problem.space.full)
