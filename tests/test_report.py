@@ -14,6 +14,7 @@ from automc.search_spaces import Choice, Policy
 from tests.results import (
     VERDICT,
     Choices,
+    make_costs,
     make_result,
     with_int8,
     with_tuning_and_controls,
@@ -237,6 +238,15 @@ def test_progress_never_falls(result: SearchResult) -> None:
     for agent, scores in lines.items():
         assert list(scores) == sorted(scores)
         assert scores[-1] == pytest.approx(100 * max(e.value for e in result.evaluations if e.agent == agent))
+
+
+def test_progress_counts_what_is_over_the_budget_for_controls_only(result: SearchResult) -> None:
+    over = {"score": 0.999, "number": 30, "predicted": make_costs(0.9)}
+    added = [done.model_copy(update=over) for done in (result.evaluations[-1], result.evaluations[1])]
+    assert [done.agent for done in added] == ["tpe", "random"]
+    more = result.model_copy(update={"evaluations": [*result.evaluations, *added]})
+    lines = {trace.name: trace.y for trace in progress(more).data if trace.mode == "lines"}
+    assert max(lines["tpe"]) < max(lines["random"]) == pytest.approx(99.9)
 
 
 def test_hover_says_what_a_policy_does(result: SearchResult) -> None:

@@ -115,7 +115,7 @@ def test_proposals_depend_on_how_far_ahead_they_are_and_not_on_workers(
     assert found(less) != found(alone)
 
 
-@pytest.mark.parametrize("agent", ["tpe", "ddpg"])
+@pytest.mark.parametrize("agent", ["tpe", "ddpg", "netadapt"])
 def test_a_search_killed_at_any_moment_goes_on_the_same_with_other_workers(
     agent: str, storage: Storage, setup: Setup
 ) -> None:
@@ -146,6 +146,17 @@ def test_a_search_killed_at_any_moment_goes_on_the_same_with_other_workers(
     assert found(search) == found(alone)
     assert len(before) > 10
     assert not before & {(job.agent, job.number) for job in workers.begun}  # nothing that was committed runs again
+
+
+def test_what_an_agent_from_above_tries_over_the_budget_is_no_result(storage: Storage, setup: Setup) -> None:
+    search = searching(storage, setup, "one", configured("netadapt").model_copy(update={"evaluations": 8}))
+    assert search.run(LocalWorkers(search.evaluator))
+    limit = setup.projection.limits["macs"]
+    tried = [one for one in search.evaluations if one.agent == "netadapt"]
+    over = [one for one in tried if one.predicted.macs > limit]
+    assert len(tried) == 8
+    assert over
+    assert sorted(one.number for one in search.ranked("netadapt")) == [one.number for one in tried if one not in over]
 
 
 def test_an_evaluation_whose_worker_dies_begins_again_and_is_passed_by_after_the_third(

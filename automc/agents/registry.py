@@ -30,9 +30,21 @@ AGENTS = {
         "AMC (He et al., ECCV 2018): DDPG over channels, layer by layer, within what each layer owes the budget",
     ),
     "ddpg": ("automc.agents.rl.off_policy:DDPGAgent", "deep deterministic policy gradient over everything"),
+    "evolution": (
+        "automc.agents.evolution:Evolution",
+        "evolutionary search (MetaPruning: Liu et al., ICCV 2019), uniform proposed first",
+    ),
+    "greedy": (
+        "automc.agents.greedy:Greedy",
+        "what hurts least for what it saves goes first, by sensitivities; one evaluation",
+    ),
     "haq": (
         "automc.agents.rl.off_policy:HAQ",
         "HAQ (Wang et al., CVPR 2019): DDPG over bits of weights and activations, rolled back onto the budget",
+    ),
+    "netadapt": (
+        "automc.agents.netadapt:NetAdapt",
+        "NetAdapt (Yang et al., ECCV 2018): a little less of one axis at a time, down to the budget",
     ),
     "ppo": ("automc.agents.rl.ppo:PPOAgent", "proximal policy optimization over everything"),
     "sac": ("automc.agents.rl.off_policy:SACAgent", "soft actor-critic over everything"),

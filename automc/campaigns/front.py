@@ -45,7 +45,7 @@ class Front:
 
     def add(self, done: Evaluated) -> bool:
         """Takes one more evaluation; says whether the front has moved."""
-        if done.score is None or self._over(done.predicted):
+        if done.score is None or self.over(done.predicted):
             return False
         cost = getattr(done.predicted, self.metric)
         point = Point(
@@ -62,7 +62,8 @@ class Front:
         """The one with the best score, of equal ones the cheapest."""
         return self.points[0] if self.points else None
 
-    def _over(self, costs: Cost) -> bool:
+    def over(self, costs: Cost) -> bool:
+        """Says whether costs are over any limit, as far as they are known."""
         known = {metric: getattr(costs, metric) for metric in self.limits}
         return any(cost is not None and cost > self.limits[metric] for metric, cost in known.items())
 

@@ -135,8 +135,9 @@ class Search:
             first = next((done for done in self.evaluations if done.agent == asked), None)
             if first is None:
                 raise NothingFound(f"{asked} has nothing to propose in this space; choose another agent or space")
+            which = " that keep the budgets" if agent_class(asked).approaches else ""
             raise NothingFound(
-                f"all evaluations of {asked} failed (the first: {first.error}); mend it and search again"
+                f"all evaluations of {asked}{which} failed (the first: {first.error}); mend it and search again"
             )
         return True
 
@@ -294,8 +295,11 @@ class Search:
 
         Those whose score is within one standard error of the best are told apart by how little they changed outputs,
         which says more than what is left of their scores; the others by their scores, of equal ones the cheapest.
+        What an agent from above had to try on its way and is over the budgets is no result either.
         """
+        over = self._front.over if agent_class(agent).approaches else lambda costs: False
         own = [done for done in self.evaluations if done.agent == agent and done.score is not None and not done.extra]
+        own = [done for done in own if not over(done.predicted)]
         best = max(own, key=lambda done: self.problem.merit(done.value), default=None)
         least = -np.inf if best is None else self.problem.merit(best.value) - (best.spread or 0.0)
 

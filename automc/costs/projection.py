@@ -47,7 +47,13 @@ class Projection:
 
     def fits(self, indices: np.ndarray) -> np.ndarray:
         """Returns (B,) whether policies (B, A) keep all budgets."""
-        return self._excess(indices) <= 1
+        return self.excess(indices) <= 1
+
+    def excess(self, indices: np.ndarray) -> np.ndarray:
+        """Returns (B,) the largest ratio of price to limit of policies (B, A); 0 where there is no budget."""
+        prices = self.model.prices(indices, self.limits)
+        ratios = [prices[metric] / limit for metric, limit in self.limits.items()]
+        return np.max(ratios, axis=0) if ratios else np.zeros(len(indices))
 
     def project(self, index: np.ndarray, lower_bits: bool = True) -> np.ndarray:
         """Returns the policy (A,) nearest to ``index`` by the rule above; it keeps all budgets.
@@ -70,7 +76,7 @@ class Projection:
                 return fallback[self.fits(fallback)][0]
             without = np.repeat(start[None], len(kept), axis=0)
             without[np.arange(len(kept)), kept] = 0
-            start = space.canonical(without[self._excess(without).argmin()])
+            start = space.canonical(without[self.excess(without).argmin()])
         return self._fill(self._raise_bits(start, wanted), wanted, space.is_bits)
 
     def _with_few_bits(self, index: np.ndarray) -> np.ndarray:
@@ -79,7 +85,7 @@ class Projection:
         if self.fits(index[None])[0] or not space.is_bits.any():
             return index
         fewer = space.canonical(np.where(space.is_bits, 0, index))
-        return fewer if self._excess(fewer[None])[0] < self._excess(index[None])[0] else index
+        return fewer if self.excess(fewer[None])[0] < self.excess(index[None])[0] else index
 
     def _scale(self, index: np.ndarray) -> np.ndarray | None:
         """Scales all widths by the largest factor that fits; None where even the smallest widths do not."""
@@ -119,9 +125,3 @@ class Projection:
         """Returns (A,) whether axes lie in a dropped block."""
         owners = np.array(self.model.space.owners)
         return (owners >= 0) & (index[owners] == 0)
-
-    def _excess(self, indices: np.ndarray) -> np.ndarray:
-        """Returns (B,) the largest ratio of price to limit."""
-        prices = self.model.prices(indices, self.limits)
-        ratios = [prices[metric] / limit for metric, limit in self.limits.items()]
-        return np.max(ratios, axis=0) if ratios else np.zeros(len(indices))

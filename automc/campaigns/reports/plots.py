@@ -8,6 +8,7 @@ from html import escape
 from itertools import accumulate, cycle
 from typing import TYPE_CHECKING, Any
 
+from automc.campaigns.front import Front
 from automc.campaigns.result import Evaluated, Row, SearchResult, Unit
 from automc.costs import Cost
 from automc.costs.units import format_cost, number, scale
@@ -133,7 +134,7 @@ def progress(result: SearchResult) -> Figure:
     import plotly.graph_objects as go
 
     percent = 100 if in_percent(result.metric) else 1
-    better = max if result.higher_is_better else min
+    better, over = max if result.higher_is_better else min, Front(limits=result.limits).over
     runs: dict[str, list[Evaluated]] = {agent: [] for agent in agent_colours(result)}
     for item in result.scored:
         if not item.extra:
@@ -143,7 +144,9 @@ def progress(result: SearchResult) -> Figure:
     for agent, colour in agent_colours(result).items():
         scores = [percent * item.value for item in runs[agent]]
         numbers = [item.number + 1 for item in runs[agent]]  # with gaps where evaluations failed
-        so_far = list(accumulate(scores, better))
+        # what an agent from above tried on its way is shown, but is no result; controls are meant as they are
+        kept = [item for item in runs[agent] if agent in result.controls or not over(item.predicted)]
+        so_far = list(accumulate((percent * item.value for item in kept), better))
         figure.add_scatter(
             x=numbers,
             y=scores,
@@ -153,7 +156,10 @@ def progress(result: SearchResult) -> Figure:
             hovertemplate="%{text}<extra></extra>",
         )
         figure.add_scatter(
-            x=[*numbers, longest],  # what stopped early is drawn on to the end
+            x=[
+                *(item.number + 1 for item in kept),
+                *[longest] * bool(kept),
+            ],  # what stopped early is drawn on to the end
             y=[*so_far, *so_far[-1:]],
             name=escape(agent),
             mode="lines",
