@@ -23,7 +23,7 @@ class Hurt:
     Attributes:
         axis: its harms.
         option: number of the middling option: half the width, a dropped block, int8.
-        macs_share: share of all MACs in what changes with it: for bits the layer, else the modules that the unit touches.
+        macs_share: share of all MACs in what changes: for bits the layer, else the modules that the unit touches.
         metric: what is saved: ``latency`` where it is known, else ``macs``, for bits ``size``.
         saved: the share of the network's cost that the middling option saves; below 0 where it costs more.
     """

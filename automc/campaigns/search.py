@@ -114,6 +114,7 @@ class Search:
         Raises:
             ConfigError: the agent that was asked for cannot search this; nothing was evaluated yet.
             NothingFound: all evaluations of the agent that was asked for failed, or it has nothing to propose.
+            SearchError: a limit was reached before its first evaluation.
         """
         asked = self.config.agent
         warmup = getattr(self._make(asked).settings, "warmup", 0)
@@ -144,6 +145,8 @@ class Search:
         self.lessons = self._courses[asked].lessons
         if not self.ranked(asked):
             first = next((done for done in self.evaluations if done.agent == asked), None)
+            if first is None and self.stopped is not None:
+                raise SearchError(f"{self.stopped} before {asked} had one; allow more, then go on with --resume")
             if first is None:
                 raise NothingFound(f"{asked} has nothing to propose in this space; choose another agent or space")
             raise NothingFound(

@@ -168,12 +168,12 @@ class SensitivityFile(_Strict):
     def axis(self, axis: Axis, path: Path) -> AxisHarms:
         """Returns what has an axis's options, and no others where there is such; raises ConfigError where none has."""
         there = [one for one in self.axes if (one.unit, one.field) == (axis.unit, axis.field)]
-        lacks: set[object] = set()
+        lacks: list[object] = []
         for one in sorted(there, key=lambda one: not one.is_of(axis)):
-            lacks = set(axis.options) - set(one.options)
+            lacks = [option for option in axis.options if option not in one.options]
             if not lacks and one.options[-1] == axis.options[-1]:
                 return one
-        what = f"option {min(map(str, lacks))} of {axis.name}" if lacks else axis.name
+        what = f"option {lacks[0]} of {axis.name}" if lacks else axis.name
         raise ConfigError(f"sensitivities in {path} lack {what}, which the space has; {_MEASURE}")
 
     def check(self, path: Path, model: str, device: Device, methods: Methods) -> None:

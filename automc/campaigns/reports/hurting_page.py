@@ -58,5 +58,7 @@ def _tiles(hurts: Sequence[Hurt]) -> list[Tile]:
         return Tile(what, one.axis.unit, note)
 
     tiles = [tile("Hurts most", hurts[0]), tile("Hurts least", hurts[-1])]
-    saving = sorted((one for one in hurts if one.per_percent is not None), key=lambda one: one.per_percent or 0.0)
+    # bytes are no share of what MACs are
+    saving = [one for one in hurts if one.per_percent is not None and one.metric != "size"]
+    saving.sort(key=lambda one: one.per_percent or 0.0)
     return [*tiles, tile("Least harm for what it saves", saving[0])] if saving else tiles
