@@ -70,12 +70,11 @@ class About(_Strict):
         """Returns what else than this they are of, in words; None where they are of this."""
         if self.model != model:
             return f"another model (digest {self.model[:12]}, here {model[:12]})"
-        if (self.device, set(self.precisions)) != (device.name, set(device.precisions)):
-            theirs, ours = (
-                f"{name}, which runs {' '.join(f'{w}/{a}' for w, a in sorted(runs))} bits"
-                for name, runs in ((self.device, self.precisions), (device.name, device.precisions))
-            )
-            return f"another device ({theirs}; here {ours})"
+        if self.device != device.name:
+            return f"another device ({self.device}, here {device.name})"
+        if set(self.precisions) != set(device.precisions):
+            pairs = " ".join(f"{weights}/{activations}" for weights, activations in self.precisions[:8])
+            return f"another device (a {self.device} that runs other bits: {pairs})"
         there, here = self.methods.model_dump(), methods.model_dump()
         differ = [f"{key} is {there[key]!r}, here {here[key]!r}" for key in here if there[key] != here[key]]
         return f"other methods ({'; '.join(differ)})" if differ else None
@@ -198,7 +197,7 @@ def save_sensitivities(found: SensitivityFile, path: Path) -> None:
 def examples_digest(task: Task, effort: Effort) -> str:
     """Returns a digest of the inputs that are looked at."""
     digest = hashlib.sha256()
-    looked_at: Mapping[Split, int] = {"search": effort.search_images, "train": effort.calibration_images}
+    looked_at: Mapping[Split, int] = {"train": effort.calibration_images, "search": effort.search_images}
     for split, n in looked_at.items():
         for inputs, _ in task.batches(split, n):
             for leaf in pytree.tree_leaves(inputs):
