@@ -140,7 +140,7 @@ def test_a_named_file_is_used_as_it_is(tmp_path: Path, home: Path, needy: str, o
         (
             {"precisions": ((4, 4), (8, 8))},
             {},
-            r"are of another device \(a bismo-cloud that runs other bits: 4/4\)",
+            r"are of another device \(a bismo-cloud that runs other bits: 4/4 8/8",
         ),
         ({}, {"methods": {"recovery": []}}, r"are of other methods \(recovery is \('least_squares',\), here \(\)\)"),
         ({}, {"space": {"channel_multiple": 2}}, r"lack option \d of convs.\d.channels, which the space has"),
