@@ -20,11 +20,13 @@ from automc.campaigns.campaign import Campaign, Record, State, add
 from automc.campaigns.journal import Begun, Entry, Journal
 from automc.campaigns.reports import render_html
 from automc.campaigns.result import Evaluated, PolicyField, SearchResult
+from automc.campaigns.sensing import COPY
 from automc.campaigns.session import sessions
 from automc.campaigns.storage import Storage, set_times, times
 from automc.devices.server.onnx_bytes import check_model
 from automc.errors import AutoMCError, ConfigError, lacking
 from automc.recipes import load_recipe
+from automc.sensitivities import load_sensitivities
 from automc.versions import versions
 
 VERSION = 1
@@ -202,6 +204,8 @@ def _place(path: Path, archive: Reader, out: Path) -> list[Path]:
             if "result.json" in there:
                 result = SearchResult.model_validate_json((staging / "result.json").read_bytes())
                 files.write_text(staging / "report.html", render_html(result))
+            if COPY in there:
+                load_sensitivities(staging / COPY)
             if "recipe.yaml" in there:
                 weights = load_recipe(staging / "recipe.yaml").weights
                 if (weights.file, weights.sha256) != (_WEIGHTS, files.digest(staging / _WEIGHTS)):

@@ -18,8 +18,8 @@ from automc import files
 from automc.errors import ConfigError
 
 CAMPAIGN, ROWS = "campaign.json", "evaluations.jsonl"
-RESULTS = ("result.json", "recipe.yaml", "model.safetensors", "model.onnx")
-"""What comes with a campaign that has finished. The report is made anew from the first: a page may hold scripts."""
+RESULTS = ("sensitivities.yaml", "result.json", "recipe.yaml", "model.safetensors", "model.onnx")
+"""What comes with a campaign, all but the first once it has finished. Reports are made anew: pages may hold scripts."""
 
 _LINE = 4 << 20  # bytes of one evaluation
 _MOST = {
@@ -27,6 +27,7 @@ _MOST = {
     ROWS: 2 << 30,
     "result.json": 2 << 30,
     "recipe.yaml": 64 << 20,
+    "sensitivities.yaml": 64 << 20,
     "model.safetensors": 16 << 30,
     "model.onnx": 2 << 30,  # more no ONNX file has: it is one protocol buffer
 }

@@ -115,6 +115,8 @@ class SearchConfig(BaseModel):
         device: what the model will run on.
         latency_table: a table to use as it is; by default the user's own for this device, measured where needed.
         force_table: use `latency_table` though it was measured on another device; whatever rests on it says so.
+        sensitivities: a file of them to use (``automc sensitivity --save``); by default the user's own, measured where
+            an agent needs them and they are not there.
         finalists: best policies that are exported and measured before one is chosen.
         finetune: how the best of these are trained after that.
         tensorboard: write events for TensorBoard while the search runs, into ``tensorboard`` in its folder.
@@ -140,6 +142,7 @@ class SearchConfig(BaseModel):
     device: DeviceConfig = Field(default_factory=DeviceConfig)
     latency_table: Path | None = None
     force_table: bool = False
+    sensitivities: Path | None = None
     finalists: int = Field(default=5, ge=1)
     finetune: FineTune = Field(default_factory=FineTune)
     tensorboard: bool = False

@@ -20,7 +20,7 @@ from automc.campaigns.finalists import Finalist, Finals
 from automc.campaigns.journal import FILE
 from automc.campaigns.record import State
 from automc.campaigns.reports import claims, render_html, verdict
-from automc.campaigns.result import Int8, Row, SearchResult, Tuned
+from automc.campaigns.result import Int8, Row, SearchResult, SensitivityInfo, Tuned
 from automc.campaigns.search import NothingFound, Search
 from automc.campaigns.session import Session
 from automc.campaigns.setup import Setup, set_up
@@ -135,7 +135,9 @@ def _run(
     workers_there = config.compute.workers
     ahead = campaign.begin(about, resume, config.evaluations, 1 if workers_there == 1 else 2 * workers_there)
     before = campaign.seconds()
+    began = time.monotonic()
     search = Search(config, setup, campaign.journal, out, campaign.digest, ahead)
+    before += time.monotonic() - began  # sensitivities may have been measured
     campaign.expect(search.total(), setup.projection.limits)
     work = Work(config.task, config.task_args, str(campaign.record.folder), search.evaluator, config.seed)
     with open_workers(config.compute, work) as workers:
@@ -178,6 +180,7 @@ def _finish(search: Search, work: Work, staging: Path, checkpoints: Path, start:
         evaluations=search.evaluations,
         lessons=search.lessons,
         units=setup.subject.units(),
+        sensitivities=_sensitivities(search),
         verdict=said,
         brought=brought,
         claims=[
@@ -218,6 +221,12 @@ def _finish(search: Search, work: Work, staging: Path, checkpoints: Path, start:
     files.write_text(staging / "result.json", result.model_dump_json(indent=1))
     files.write_text(staging / "report.html", render_html(result))
     return result
+
+
+def _sensitivities(search: Search) -> SensitivityInfo | None:
+    if (stored := search.sensitivities) is None:
+        return None
+    return SensitivityInfo(path=str(stored.path), spent=stored.spent, found=stored.found)
 
 
 def _original(search: Search, finals: Finals) -> Row:

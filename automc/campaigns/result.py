@@ -12,6 +12,7 @@ from automc.devices import Device, Timing
 from automc.evaluation import Fidelity
 from automc.latency_tables import Validation
 from automc.search_spaces import Policy
+from automc.sensitivities import SensitivityFile
 
 
 def _policy(data: Any) -> Policy:
@@ -228,6 +229,20 @@ class TableInfo(_Plain):
     forced: str | None = None
 
 
+class SensitivityInfo(_Plain):
+    """The sensitivities that the agents had.
+
+    Attributes:
+        path: where the search's copy lies.
+        spent: seconds that this search measured for; 0 where they were there already.
+        found: the sensitivities.
+    """
+
+    path: str
+    spent: float
+    found: SensitivityFile
+
+
 class SearchResult(_Plain):
     """A finished search.
 
@@ -245,6 +260,7 @@ class SearchResult(_Plain):
         evaluations: all of them, those that failed too.
         lessons: what the agent learned from its evaluations, in order; empty where there is nothing to watch.
         units: all units of the network.
+        sensitivities: what the agents knew of how much each option hurts; None where none of them asked.
         verdict: in plain sentences, what the search brought.
         brought: whether the verdict is that it brought something beyond its controls.
         claims: what was measured, and on what; what was only predicted.
@@ -267,6 +283,7 @@ class SearchResult(_Plain):
     evaluations: list[Evaluated]
     lessons: list[Learned] = Field(default_factory=list)
     units: list[Unit]
+    sensitivities: SensitivityInfo | None = None
     verdict: str
     brought: bool
     claims: list[str]

@@ -19,6 +19,7 @@ from automc.campaigns.front import Front
 from automc.campaigns.journal import Journal
 from automc.campaigns.limits import Watch
 from automc.campaigns.result import Evaluated, Learned
+from automc.campaigns.sensing import for_search
 from automc.campaigns.setup import Setup
 from automc.campaigns.workers import Job, Outcome, Workers
 from automc.campaigns.workers.local import evaluated
@@ -43,6 +44,7 @@ class Search:
         controls: names of the controls.
         agents: names of all that search, controls first.
         digest: of what tells this search from all others.
+        sensitivities: how much each option hurts, and where that is from; None where no agent asks.
         evaluations: all that have ended, so far.
         lessons: what the agent that was asked for took from its own.
         stopped: why it ended before it had all its evaluations, in words; None where it did not.
@@ -57,6 +59,7 @@ class Search:
 
     Raises:
         TaskError: the task cannot score its own network.
+        ConfigError: the sensitivities that are there are damaged.
     """
 
     def __init__(
@@ -73,7 +76,16 @@ class Search:
                 subject.task, subject.model, subject.graph, config.fidelity, config.methods, config.seed
             )
             self.original_score = self.evaluator.score(subject.model)
-        self.problem = Problem(setup.space, setup.projection, subject.task.higher_is_better, self.original_score)
+        needed = any(agent_class(name).needs_sensitivities for name in self.agents)
+        resumed = any(journal.begun(name) or journal.evaluations(name) for name in self.agents)
+        self.sensitivities = for_search(config, setup, self.evaluator.precision, folder, needed, resumed)
+        self.problem = Problem(
+            setup.space,
+            setup.projection,
+            subject.task.higher_is_better,
+            self.original_score,
+            None if (there := self.sensitivities) is None else there.found.for_space(setup.space, there.path),
+        )
         self.evaluations: list[Evaluated] = []
         self.lessons: list[Learned] = []
         self.stopped: str | None = None
@@ -104,6 +116,7 @@ class Search:
         Raises:
             ConfigError: the agent that was asked for cannot search this; nothing was evaluated yet.
             NothingFound: all evaluations of the agent that was asked for failed, or it has nothing to propose.
+            SearchError: a limit was reached before its first evaluation.
         """
         asked = self.config.agent
         warmup = getattr(self._make(asked).settings, "warmup", 0)
@@ -114,7 +127,8 @@ class Search:
             )
         self._courses = {name: self._course(name) for name in self.agents}
         front = Front(self.config.budgets[0].metric, self.problem.higher_is_better)
-        watch = Watch(self.config.limits, asked, front, seconds)
+        spent = self.sensitivities.spent if self.sensitivities else 0.0
+        watch = Watch(self.config.limits, asked, front, seconds, spent)
         for course in self._courses.values():
             for done in course.finished.values():
                 self._note(done, watch)
@@ -133,6 +147,8 @@ class Search:
         self.lessons = self._courses[asked].lessons
         if not self.ranked(asked):
             first = next((done for done in self.evaluations if done.agent == asked), None)
+            if first is None and self.stopped is not None:
+                raise SearchError(f"{self.stopped} before {asked} had one; allow more, then go on with --resume")
             if first is None:
                 raise NothingFound(f"{asked} has nothing to propose in this space; choose another agent or space")
             which = " that keep the budgets" if agent_class(asked).approaches else ""

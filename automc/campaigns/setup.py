@@ -13,6 +13,7 @@ from torch import nn
 from automc import progress
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.result import TableInfo, Unit
+from automc.campaigns.sensing import named_sensitivities
 from automc.costs import Budget, CostModel, Projection, check_reachable
 from automc.devices import Bench, Device, LocalBench
 from automc.errors import ConfigError, TableError, users_code
@@ -31,6 +32,7 @@ from automc.latency_tables import (
 from automc.latency_tables.validation import trust
 from automc.recipes import weights_digest
 from automc.search_spaces import SearchSpace, build_space
+from automc.sensitivities import SensitivityFile
 from automc.tasks import Inputs, Split, Task, example, load_task
 from automc.tasks.checks import check_inputs, check_model, check_outputs
 
@@ -114,6 +116,7 @@ class Setup:
         table_info: where it is from, or None.
         table_missing: why there is no latency table.
         projection: makes policies keep the budgets.
+        sensitivities: those that the configuration names, or None.
     """
 
     subject: Subject
@@ -123,6 +126,7 @@ class Setup:
     table_info: TableInfo | None
     table_missing: str | None
     projection: Projection
+    sensitivities: SensitivityFile | None = None
 
 
 def read_subject(task: Task, target: Target | None = None) -> Subject:
@@ -165,6 +169,7 @@ def set_up(config: SearchConfig, folder: Path) -> Setup:
     device = subject.device
     space = build_space(subject.graph, config.space, device.channel_multiple, device.precisions)
     progress.say(f"{len(space.axes)} decisions, {space.size:.3g} policies")
+    sensitivities = named_sensitivities(config, folder, subject, space)
     by_hardware = [budget for budget in config.budgets if budget.metric in _BY_HARDWARE]
     _refuse_latency_in_simulation(config, by_hardware, subject.target)
     # what needs no latency table is refused before one is measured
@@ -187,7 +192,7 @@ def set_up(config: SearchConfig, folder: Path) -> Setup:
     if table is not None and table.energy_from is None and any(b.metric == "energy" for b in by_hardware):
         table = WithEnergy(table)
     costs = CostModel(subject.graph, space, table)
-    return Setup(subject, space, costs, table, info, missing, Projection(costs, config.budgets))
+    return Setup(subject, space, costs, table, info, missing, Projection(costs, config.budgets), sensitivities)
 
 
 def _refuse_latency_in_simulation(config: SearchConfig, by_hardware: list[Budget], target: Target) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from automc.cli import campaign, catalog, demo, device, inspect, latency, recipe, search
+from automc.cli import campaign, catalog, demo, device, inspect, latency, recipe, search, sensitivity
 from automc.errors import AutoMCError, ClusterLost
 
 BAD_INPUT, LOST, INTERRUPTED = 2, 75, 130
@@ -32,6 +32,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("search")(search.search)
 app.command("inspect")(inspect.inspect)
+app.command("sensitivity")(sensitivity.sensitivity)
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(latency.app, name="latency")
 app.add_typer(device.app, name="device")

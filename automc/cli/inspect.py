@@ -47,6 +47,7 @@ def inspect(
     as_json: JsonFlag = False,
 ) -> None:
     """Show what of a network can be compressed and what not, and why."""
+    from automc.campaigns.hurting import macs_touched, touched_modules
     from automc.costs import CostModel
     from automc.costs.units import format_cost
     from automc.search_spaces import Choice, build_space
@@ -55,14 +56,12 @@ def inspect(
     space = build_space(read.graph, config, read.device.channel_multiple, read.device.precisions)
     costs = CostModel(read.graph, space)
     total = costs.cost(space.decode(space.full))
-    macs = costs.breakdown(space.full, "macs")
+    shares = macs_touched(read, costs)
     options = {axis.unit: axis.options for axis in space.axes if axis.field != "bits"}
     precisions = {axis.unit: axis.options for axis in space.axes if axis.field == "bits"}
     units = []
     for unit in read.units():
-        modules = _members(read, unit.name) if unit.kind not in {"block", "layer"} else [unit.name]
         bits = [Choice(weight_bits=w, activation_bits=a).precision for w, a in precisions.get(unit.name, ())]
-        touched = sum(value for name, value in macs.items() if any(_within(name, module) for module in modules))
         units.append(
             InspectedUnit(
                 unit=unit.name,
@@ -70,8 +69,8 @@ def inspect(
                 channels=None if unit.kind == "block" else unit.full,
                 options=options.get(unit.name, ()),
                 precisions=() if unit.kind == "block" else tuple(name for name in bits if name) or ("float",),
-                macs_share=round(touched / max(total.macs, 1), 4),
-                modules=modules,
+                macs_share=round(shares[unit.name], 4),
+                modules=touched_modules(read, unit),
                 fixed=_why_fixed(unit, options),
             )
         )
@@ -126,14 +125,6 @@ def name_of(subject: str) -> str:
     from automc.campaigns import load_config
 
     return load_config(Path(subject)).subject if subject.endswith((".yaml", ".yml")) else subject
-
-
-def _members(read: Subject, group_name: str) -> list[str]:
-    return sorted({m.module for group in read.graph.groups if group.name == group_name for m in group.members})
-
-
-def _within(name: str, module: str) -> bool:
-    return name == module or name.startswith(module + ".")
 
 
 def _int8(searched: int, read: Subject, asked: bool) -> str:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from automc import progress
+from automc.errors import lacking
 from automc.evaluation import Evaluator, change
-from automc.search_spaces import SearchSpace
+from automc.search_spaces import Policy, SearchSpace
 from automc.sensitivities.curves import curves
 from automc.sensitivities.sensitivities import Sensitivities
 
 HOW = "squared change of the outputs over their variance, one axis at a time, after recovery; curves between"
 """What is measured: whatever was measured in another way is not taken for this."""
+
+_BROKEN = 1e3
 
 Harms = tuple[np.ndarray, np.ndarray]
 """Of one axis: (O,) harms, and (O,) which of them were measured."""
@@ -28,12 +33,17 @@ def measure(
 ) -> Sensitivities:
     """Returns how much each option of each axis hurts by itself.
 
+    A policy that cannot be built or run, or gives what is not finite, hurts as much as anything can.
+
     Args:
         evaluator: builds and runs networks; how much it looks at is how much is looked at here.
         space: whose axes.
         options: how many options of each curve are measured.
         known: axes that were measured before, by their numbers.
         keep: is given the number, harms and what was measured of each other axis as soon as they are there.
+
+    Raises:
+        Exception: the machine is out of memory or disk space.
     """
     original, found = evaluator.outputs(evaluator.model), dict(known or {})
     with progress.bar("Measuring sensitivities", len(space.axes), len(found)) as line:
@@ -48,7 +58,7 @@ def measure(
                 for place, option in enumerate(curve.points):
                     index = space.full
                     index[number] = option
-                    changes[place] = change(original, evaluator.outputs(evaluator.build(space.decode(index))))
+                    changes[place] = _changed(evaluator, original, space.decode(index))
                 harms += curve.through(changes)
                 measured[list(curve.points)] = True
             found[number] = harms, measured
@@ -56,3 +66,14 @@ def measure(
             line.show(f"Measuring sensitivities: {axis.name}", len(found))
     harms_of, measured_of = zip(*(found[number] for number in range(len(space.axes))), strict=True)
     return Sensitivities(space, harms_of, measured_of)
+
+
+def _changed(evaluator: Evaluator, original: Any, policy: Policy) -> float:
+    """Returns how far a policy's outputs are from the original's; what cannot run is as far as anything can be."""
+    try:
+        changed = change(original, evaluator.outputs(evaluator.build(policy)))
+    except Exception as error:
+        if lacking(error):
+            raise
+        return _BROKEN
+    return changed if math.isfinite(changed) else _BROKEN

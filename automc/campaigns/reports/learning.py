@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -102,8 +102,6 @@ def choices(result: SearchResult) -> dict[str, Figure]:
 
 
 def _heat(result: SearchResult, done: Sequence[Evaluated], field: str) -> Figure | None:
-    import plotly.graph_objects as go
-
     rows = {unit.name: [_value(unit, one, field) for one in done] for unit in result.units}
     rows = {name: values for name, values in rows.items() if any(value is not None for value in values)}
     if not rows:
@@ -122,26 +120,48 @@ def _heat(result: SearchResult, done: Sequence[Evaluated], field: str) -> Figure
             "ticktext": ["float" if level == FLOAT_BITS else str(level) for level in levels],
         }
         told = "%{customdata} bits"
-    names = [escape(name) for name in rows]
-    figure = go.Figure()
-    figure.add_heatmap(
-        x=[one.number + 1 for one in done],
-        y=names,
-        z=colours,
+    figure = heat_map(
+        list(rows),
+        [one.number + 1 for one in done],
+        colours,
+        ticks,
         customdata=shown,
         colorscale=_SCALE,
         **scale,
-        hoverongaps=False,
         hovertemplate=f"%{{y}}<br>evaluation %{{x}}: {told}<extra></extra>",
+    )
+    return figure.update_xaxes(title_text="evaluations of the agent")
+
+
+def heat_map(units: Sequence[str], x: Sequence[Any], z: np.ndarray, ticks: Mapping[str, object], **more: Any) -> Figure:
+    """Returns a heat map with a line for each unit, the first on top; what is not a number is left blank.
+
+    Args:
+        units: their names.
+        x: what the columns stand for.
+        z: (units, columns) values.
+        ticks: of the colours' bar.
+        **more: other arguments of plotly's heat map.
+    """
+    import plotly.graph_objects as go
+
+    names = [escape(name) for name in units]
+    figure = go.Figure()
+    figure.add_heatmap(
+        x=x,
+        y=names,
+        z=z,
+        hoverongaps=False,
+        **more,
         colorbar={
             "orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "len": 0.6, "thickness": 9,
             "ypad": 4, "outlinewidth": 0, "tickfont": {"size": 11, "color": NEUTRAL}, **ticks,
         },
     )  # fmt: skip
     line = 15 if len(names) <= 60 else 11
-    styled(figure, "evaluations of the agent", "", 1, 100 + line * len(names))
+    styled(figure, "", "", 1, 100 + line * len(names))
     figure.update_xaxes(showgrid=False)
-    labels = [escape(label) for label in short(list(rows))]
+    labels = [escape(label) for label in short(units)]
     size = {"size": 11 if line == 15 else 9}
     return figure.update_yaxes(
         autorange="reversed", tickvals=list(range(len(names))), ticktext=labels, tickfont=size, showgrid=False

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from automc.campaigns.reports import learning, plots
+from automc.campaigns.reports import hurting, learning, plots
 from automc.campaigns.reports.table import (
     comparison,
     prediction_error,
@@ -100,6 +100,13 @@ def render_html(result: SearchResult) -> str:
         window=learning.window(result),
         figures=_plots(learning.figures(result), "figure"),
         choices=_plots(learning.choices(result), "choice"),
+        hurting=plot_html(hurting.heat(result.sensitivities.found.axes, result.units), "hurting")
+        if result.sensitivities
+        else None,
+        hurting_most=hurting.most(result.sensitivities.found.axes) if result.sensitivities else "",
+        looked_at=hurting.looked_at(result.sensitivities.found, result.sensitivities.spent)
+        if result.sensitivities
+        else "",
         extras=sum(item.extra for item in result.scored),
         failed=len(result.evaluations) - len(result.scored),
         units=unit_lines(result),
