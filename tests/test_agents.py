@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from automc.agents import AGENTS, Agent, Problem, make_agent, tpe
+from automc.agents import AGENTS, Agent, Problem, make_agent
+from automc.agents.samplers.tpe import TPE
 from automc.costs import Budget, CostModel, Projection
 from automc.errors import ConfigError
 from automc.search_spaces import Policy, SpaceConfig, build_space
@@ -68,10 +69,11 @@ class TestTPE(AgentSuite):
 
 
 def test_every_agent_has_its_suite() -> None:
+    sampling = {"cmaes", "gp", "nsga2"}  # in test_sampler_agents.py
     learning = {"amc", "ddpg", "haq", "ppo", "sac", "td3"}  # in test_learning_agents.py
     learning |= {"evolution", "greedy", "netadapt"}  # in test_evolution_agents.py
     known = {"int8", "uniform", "uniform+int8", "uniform-bits", "random", "tpe"}
-    assert set(AGENTS) - learning == known, "a new agent needs a class above"
+    assert set(AGENTS) - learning - sampling == known, "a new agent needs a class above"
 
 
 def test_an_unknown_agent_is_refused_with_the_nearest() -> None:
@@ -191,7 +193,7 @@ def test_tpe_learns_where_scores_are_high() -> None:
 
 def test_tpe_forgets_old_policies_but_not_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it proposes depends on the 25 best and the latest of all it was told, and on none of the others."""
-    monkeypatch.setattr(tpe, "_RECENT", 60)  # 500 take a while
+    monkeypatch.setattr(TPE, "keeps", (25, 60))  # 500 take a while
     problem = PlantedProblem(6, 32).problem  # so large that no policy is proposed twice
     generator = np.random.default_rng(0)
     policies = [problem.sample(generator) for _ in range(170)]

@@ -29,6 +29,10 @@ AGENTS = {
         "automc.agents.rl.off_policy:AMC",
         "AMC (He et al., ECCV 2018): DDPG over channels, layer by layer, within what each layer owes the budget",
     ),
+    "cmaes": (
+        "automc.agents.samplers.cmaes:CMAES",
+        "Optuna's covariance matrix adaptation, uniform proposed first",
+    ),
     "ddpg": ("automc.agents.rl.off_policy:DDPGAgent", "deep deterministic policy gradient over everything"),
     "evolution": (
         "automc.agents.evolution:Evolution",
@@ -38,6 +42,7 @@ AGENTS = {
         "automc.agents.greedy:Greedy",
         "what hurts least for what it saves goes first, by sensitivities; one evaluation",
     ),
+    "gp": ("automc.agents.samplers.gp:GP", "Optuna's Gaussian process, uniform proposed first"),
     "haq": (
         "automc.agents.rl.off_policy:HAQ",
         "HAQ (Wang et al., CVPR 2019): DDPG over bits of weights and activations, rolled back onto the budget",
@@ -46,10 +51,14 @@ AGENTS = {
         "automc.agents.netadapt:NetAdapt",
         "NetAdapt (Yang et al., ECCV 2018): a little less of one axis at a time, down to the budget",
     ),
+    "nsga2": (
+        "automc.agents.samplers.nsga2:NSGA2",
+        "Optuna's NSGA-II: score and costs at once, a front instead of one policy",
+    ),
     "ppo": ("automc.agents.rl.ppo:PPOAgent", "proximal policy optimization over everything"),
     "sac": ("automc.agents.rl.off_policy:SACAgent", "soft actor-critic over everything"),
     "td3": ("automc.agents.rl.off_policy:TD3Agent", "twin delayed DDPG over everything"),
-    "tpe": ("automc.agents.tpe:TPE", "Optuna's tree-structured Parzen estimator, uniform proposed first"),
+    "tpe": ("automc.agents.samplers.tpe:TPE", "Optuna's tree-structured Parzen estimator, uniform proposed first"),
 }
 
 CONTROLS = ("int8", "uniform", "uniform+int8", "uniform-bits", "random")

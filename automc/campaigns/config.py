@@ -214,6 +214,11 @@ class SearchConfig(BaseModel):
         return " ".join([self.task, *(f"{key}={value}" for key, value in self.task_args.items())])
 
     @property
+    def objectives(self) -> tuple[str, ...]:
+        """What fronts are over beside the score: what the agent is to make small, or the first budget's metric."""
+        return tuple(self.agent_args.get("objectives") or (self.budgets[0].metric,))
+
+    @property
     def budgets(self) -> list[Budget]:
         """The budgets, parsed."""
         return [Budget.parse(text) for text in self.budget]

@@ -166,6 +166,10 @@ def _finish(search: Search, work: Work, staging: Path, checkpoints: Path, start:
     rows.append(_row("best", best, search, finals))
     said, brought = verdict(rows, config.agent, setup.subject.task, config.finetune.controls)
     early = [] if search.stopped is None else [f"The search ended early; {search.stopped}."]
+    front = search.front(setup.projection.limits)
+    for done in search.evaluations:
+        if done.agent == config.agent:
+            front.add(done)
     result = SearchResult(
         task=config.task,
         metric=setup.subject.task.metric,
@@ -178,6 +182,8 @@ def _finish(search: Search, work: Work, staging: Path, checkpoints: Path, start:
         table_missing=setup.table_missing,
         rows=rows,
         evaluations=search.evaluations,
+        front=[point.number for point in front.points],
+        front_over=list(config.objectives),
         lessons=search.lessons,
         units=setup.subject.units(),
         sensitivities=_sensitivities(search),

@@ -1,4 +1,4 @@
-"""The front: what no other evaluation beats in both score and cost."""
+"""The front: what no other evaluation beats in score and in what it costs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Point:
 
     Attributes:
         score: on search images.
-        cost: what the first budget bounds, predicted, in its own unit.
+        cost: of the front's first metric, predicted, in its own unit.
         agent: who proposed it.
         number: which evaluation of that agent.
         predicted: all its costs.
@@ -33,6 +33,7 @@ class Front:
 
     Attributes:
         metric: what is the cost; MACs stand for it where it is not known.
+        more: further metrics that count, where an agent makes several small.
         higher_is_better: the direction of scores.
         limits: what costs may be, by metric: controls that are over the budgets are not on the front.
         points: what is on the front, best score first.
@@ -42,6 +43,7 @@ class Front:
     higher_is_better: bool = True
     limits: dict[str, float] = field(default_factory=dict)
     points: list[Point] = field(default_factory=list)
+    more: tuple[str, ...] = ()
 
     def add(self, done: Evaluated) -> bool:
         """Takes one more evaluation; says whether the front has moved."""
@@ -67,9 +69,9 @@ class Front:
         known = {metric: getattr(costs, metric) for metric in self.limits}
         return any(cost is not None and cost > self.limits[metric] for metric, cost in known.items())
 
-    def _key(self, point: Point) -> tuple[float, float]:
-        return -point.score if self.higher_is_better else point.score, point.cost
+    def _key(self, point: Point) -> tuple[float, ...]:
+        more = (getattr(point.predicted, metric) or 0.0 for metric in self.more)
+        return -point.score if self.higher_is_better else point.score, point.cost, *more
 
     def _covers(self, one: Point, other: Point) -> bool:
-        (a, b), (c, d) = self._key(one), self._key(other)
-        return a <= c and b <= d
+        return all(a <= b for a, b in zip(self._key(one), self._key(other), strict=True))

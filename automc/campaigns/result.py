@@ -258,6 +258,9 @@ class SearchResult(_Plain):
         table_missing: why there is no latency table.
         rows: the comparison: original, each control that has a result, best.
         evaluations: all of them, those that failed too.
+        front: which of the agent's evaluations none of its own beats in score and in `front_over`, by their numbers,
+            best score first.
+        front_over: metrics of the front: those that the agent was to make small, or the first budget's.
         lessons: what the agent learned from its evaluations, in order; empty where there is nothing to watch.
         units: all units of the network.
         sensitivities: what the agents knew of how much each option hurts; None where none of them asked.
@@ -281,6 +284,8 @@ class SearchResult(_Plain):
     table_missing: str | None = None
     rows: list[Row]
     evaluations: list[Evaluated]
+    front: list[int] = Field(default_factory=list)
+    front_over: list[str] = Field(default_factory=list)
     lessons: list[Learned] = Field(default_factory=list)
     units: list[Unit]
     sensitivities: SensitivityInfo | None = None

@@ -92,7 +92,7 @@ class Search:
         self._courses: dict[str, Course] = {}
         self._known: dict[Policy, Outcome] = {}
         self._waiting: dict[Policy, list[Job]] = {}
-        self._front = Front(config.budgets[0].metric, self.problem.higher_is_better, setup.projection.limits)
+        self._front = self.front(setup.projection.limits)
         self._failed = False
 
     def run(
@@ -126,9 +126,8 @@ class Search:
                 f"{self.config.evaluations}; ask for more of these, or for a shorter warm-up"
             )
         self._courses = {name: self._course(name) for name in self.agents}
-        front = Front(self.config.budgets[0].metric, self.problem.higher_is_better)
         spent = self.sensitivities.spent if self.sensitivities else 0.0
-        watch = Watch(self.config.limits, asked, front, seconds, spent)
+        watch = Watch(self.config.limits, asked, self.front({}), seconds, spent)
         for course in self._courses.values():
             for done in course.finished.values():
                 self._note(done, watch)
@@ -156,6 +155,11 @@ class Search:
                 f"all evaluations of {asked}{which} failed (the first: {first.error}); mend it and search again"
             )
         return True
+
+    def front(self, limits: dict[str, float]) -> Front:
+        """Returns an empty front of what was asked for, within these limits."""
+        metric, *more = self.config.objectives
+        return Front(metric, self.problem.higher_is_better, limits, more=tuple(more))
 
     def _evaluate(self, workers: Workers, watch: Watch, asked_to_stop: Callable[[], bool]) -> None:
         with progress.bar("Searching", self.total(), len(self.evaluations)) as line:

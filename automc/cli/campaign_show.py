@@ -46,7 +46,6 @@ def show(
 ) -> None:
     """Show all there is to know of a campaign."""
     from automc.campaigns.campaign import Campaign
-    from automc.costs.units import format_cost
     from automc.progress import duration
 
     with opened(storage) as there:
@@ -77,11 +76,7 @@ def show(
     ]
     print_facts(name, rows)
     if standing.front.points:
-        lines = [
-            (figures.score(one), format_cost(standing.front.metric, one.cost), f"{one.agent} {one.number}")
-            for one in standing.front.points
-        ]
-        print_table("front", ["score", standing.front.metric, "found by"], lines)
+        print_table("front", figures.front_columns, [figures.front_line(one) for one in standing.front.points])
     for why in standing.failures:
         typer.echo(f"failed: {why}")
 
@@ -121,7 +116,8 @@ class Figures:
 
         self.status: Status = campaign.status()
         self.standing = before or Standing()
-        self.standing.front.metric = self.status.record.config.budgets[0].metric
+        self.standing.front.metric, *more = self.status.record.config.objectives
+        self.standing.front.more = tuple(more)
         self.standing.front.higher_is_better = self.status.higher_is_better
         self.standing.front.limits = self.status.limits
         self.standing.read(campaign.journal)
@@ -148,6 +144,19 @@ class Figures:
 
         return "" if point is None else format_score(point.score, self.status.metric or "")
 
+    @property
+    def front_columns(self) -> list[str]:
+        """Headings of the front's table."""
+        return ["score", self.standing.front.metric, *self.standing.front.more, "found by"]
+
+    def front_line(self, point: Point) -> tuple[str, ...]:
+        """A point's line in the front's table."""
+        from automc.costs.units import format_cost
+
+        front = self.standing.front
+        more = (format_cost(metric, getattr(point.predicted, metric) or 0.0) for metric in front.more)
+        return self.score(point), format_cost(front.metric, point.cost), *more, f"{point.agent} {point.number}"
+
     def line(self) -> tuple[str, ...]:
         """Its line in the list."""
         status = self.status
@@ -164,6 +173,7 @@ class Figures:
             "best": standing.front.best and asdict(standing.front.best),
             "front": [asdict(one) for one in standing.front.points],
             "cost_is": standing.front.metric,
+            "front_over": [standing.front.metric, *standing.front.more],
             "failures": standing.failures,
         }
 

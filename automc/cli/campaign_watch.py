@@ -128,16 +128,13 @@ def _pace(figures: Figures, now: datetime) -> str:
 def _front(figures: Figures) -> RenderableType:
     from rich.table import Table
 
-    from automc.costs.units import format_cost
-
-    standing = figures.standing
     table = Table(title="front", title_justify="left", expand=False)
-    for column in ("score", standing.front.metric):
+    *columns, last = figures.front_columns
+    for column in columns:
         table.add_column(column, justify="right")
-    table.add_column("found by")
-    for point in spread(standing.front.points, _ROWS):
-        cost = format_cost(standing.front.metric, point.cost)
-        table.add_row(figures.score(point), cost, f"{point.agent} ({point.number})")
+    table.add_column(last)
+    for point in spread(figures.standing.front.points, _ROWS):
+        table.add_row(*figures.front_line(point))
     return table
 
 

@@ -14,7 +14,8 @@ import zlib
 import numpy as np
 import torch
 
-from automc.agents import make_agent, tpe
+from automc.agents import make_agent
+from automc.agents.samplers.tpe import TPE
 from automc.testing import PlantedProblem
 
 NOISE = 0.01
@@ -53,7 +54,7 @@ if __name__ == "__main__":
             planted = PlantedProblem(81, 8, seed)
             rows = {}
             for recent in arguments.recent:
-                tpe._RECENT = recent or 10**9
+                TPE.keeps = (25, recent or 10**9)
                 rows[f"tpe, {recent or 'all'}"] = searched("tpe", planted, noise, seed, arguments.evaluations)
             rows["random"] = searched("random", planted, noise, seed, arguments.evaluations)
             print(json.dumps({f"{'noisy' if noise else 'widths'}, seed {seed}": rows}, indent=1), flush=True)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from automc.campaigns.reports import hurting, learning, plots
+from automc.campaigns.reports.front_table import front_lines
 from automc.campaigns.reports.table import (
     comparison,
     prediction_error,
@@ -94,6 +95,7 @@ def render_html(result: SearchResult) -> str:
         front=plot_html(plots.front(result), "front", first=True),
         front_key=plots.front_key(result),
         front_kind=plots.front_kind(result),
+        front_lines=front_lines(result),
         progress=plot_html(plots.progress(result), "progress"),
         progress_key=plots.progress_key(result),
         rewards=plot_html(learning.rewards(result), "rewards") if result.lessons else None,

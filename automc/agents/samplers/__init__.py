@@ -1,0 +1,1 @@
+"""Agents that are samplers of Optuna, and what they share."""
