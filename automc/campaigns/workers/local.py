@@ -44,7 +44,7 @@ def evaluated(evaluator: Evaluator, job: Job) -> Outcome:
     """
     start, score, problem = time.perf_counter(), None, None
     try:
-        score = evaluator.evaluate(job.policy).score
+        score = evaluator.at(job.rung).evaluate(job.policy).score
     except Exception as error:
         if lacking(error):
             raise
