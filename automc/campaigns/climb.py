@@ -30,7 +30,10 @@ def ranked(evaluations: Iterable[Evaluated], merit: Callable[[float], float]) ->
             done.number,
         ),
     )
-    return list({done.policy: done for done in reversed(own)}.values())[::-1]
+    found: dict[Policy, Evaluated] = {}
+    for done in own:
+        found.setdefault(done.policy, done)
+    return list(found.values())
 
 
 class Climb:
