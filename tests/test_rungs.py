@@ -175,6 +175,7 @@ def test_limits_end_the_search_and_not_the_promotions(storage: Storage, tmp_path
     assert [sum(one.rung == rung for one in search.evaluations) for rung in (0, 1)] == [len(earlier.evaluations), 3]
 
 
+@pytest.mark.slow
 def test_the_last_rung_builds_and_chooses_what_comes_out(tmp_path: Path) -> None:
     rungs = [{"fidelity": {"calibration_images": 64, "epochs": 0.5}, "keep": 2}]
     more = {"agent": "random", "evaluations": 2, "finalists": 2, "space": {"channel_multiple": 4}, "rungs": rungs}
@@ -254,7 +255,7 @@ def test_bad_rungs_are_refused_by_field(changes: dict[str, Any], where: tuple[st
 
 def evaluated(number: int, rung: int, score: float) -> Evaluated:
     policy = Policy({"conv": Choice(channels=number % 10 + 1)})
-    values = {"agent": "tpe", "number": number, "policy": policy, "score": score, "rung": rung}
+    values: dict[str, Any] = {"agent": "tpe", "number": number, "policy": policy, "score": score, "rung": rung}
     return Evaluated(**values, predicted=Cost(number % 10, 2, 3), seconds=0.1)
 
 
