@@ -29,13 +29,14 @@ def say(message: str) -> None:
 
 
 @contextmanager
-def bar(description: str, total: int, done: int = 0) -> Iterator[Bar]:
+def bar(description: str, total: int, done: int = 0, hidden: bool = False) -> Iterator[Bar]:
     """Shows a progress bar while its block runs; yields an object whose ``advance()`` moves it by one.
 
     Args:
         description: what is being done.
         total: how many steps there are.
         done: how many of them were done before.
+        hidden: whether it is not shown: what is done is a step of what another bar shows.
     """
     progress = Progress(
         TextColumn("{task.description}", markup=False),
@@ -46,6 +47,7 @@ def bar(description: str, total: int, done: int = 0) -> Iterator[Bar]:
         TimeRemainingColumn(),
         console=_console,
         transient=False,
+        disable=hidden,
     )
     with progress:
         yield Bar(progress, description, total, done)

@@ -81,13 +81,13 @@ def qat(out: Path, bits: Bits, ends: Bits | None, training: Training) -> None:
     learned = Learned(model, inputs, layers_at(names, bits, ends))
     before = score(learned.settled(), task, "search")
     name = "W{}A{}{}".format(*bits, "" if ends is None else "-ends")
-    folder = out / f"{name}-{training.epochs}-{training.rate:g}"
+    folder = out / f"{name}-{training.epochs:g}-{training.rate:g}"
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "training.pt"
     trained = train(learned, task, training, seed=0, description=name, teacher=model, checkpoint=checkpoint)
     network: Quantized = learned.settled()
     top1 = {split: 100 * score(network, task, split) for split in ("search", "test")}
-    print(f"| {name} | {training.epochs} epochs at {training.rate:g} | search {100 * before:.2f} before |", end=" ")
+    print(f"| {name} | {training.epochs:g} epochs at {training.rate:g} | search {100 * before:.2f} before |", end=" ")
     print(f"search {top1['search']:.2f} | test {top1['test']:.2f} | {trained.seconds:.0f} s |", flush=True)
 
 

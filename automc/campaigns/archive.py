@@ -73,6 +73,7 @@ class _Row(_Strict):
     number: int = Field(ge=0, le=2**31)
     policy: PolicyField
     extra: bool
+    rung: int = Field(default=0, ge=0)
     deaths: int = Field(ge=0)
     started: AwareDatetime
     ended: AwareDatetime | None
@@ -147,7 +148,7 @@ def import_campaign(storage: Storage, path: Path, name: str | None = None, out: 
                 storage.add_row(study, _session(sat), "claim")
             journal = Journal(storage, name)
             for row in _rows(path, archive):
-                begun = Begun(row.number, row.policy, row.extra, row.deaths)
+                begun = Begun(row.number, row.policy, row.extra, row.rung, row.deaths)
                 journal.add(row.agent, Entry(begun, row.started, row.ended, row.done))
             moved.extend(_place(path, archive, out))
 
@@ -183,7 +184,8 @@ def _rows(path: Path, archive: Reader) -> Iterator[_Row]:
         except (ValidationError, AutoMCError) as error:
             raise _damaged(path, ROWS, error) from None
         done = row.done
-        fits = done is None or (done.agent, done.number, done.extra) == (row.agent, row.number, row.extra)
+        named = row.agent, row.number, row.extra, row.rung
+        fits = done is None or (done.agent, done.number, done.extra, done.rung) == named
         if (row.agent, row.number) in seen or not fits or (done is None) != (row.ended is None):
             raise ConfigError(f"{path}: damaged: {ROWS} contradicts itself about number {row.number} of {row.agent}")
         seen.add((row.agent, row.number))
@@ -257,6 +259,7 @@ def _row(agent: str, entry: Entry) -> _Row:
         number=begun.number,
         policy=begun.policy,
         extra=begun.extra,
+        rung=begun.rung,
         deaths=begun.deaths,
         started=entry.started,
         ended=entry.ended,

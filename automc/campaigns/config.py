@@ -16,7 +16,7 @@ from automc.errors import AutoMCError, ConfigError, nearest
 from automc.evaluation import Fidelity
 from automc.latency_tables import Target, open_target
 from automc.search_spaces import SpaceConfig, load_preset
-from automc.tasks.training import Training
+from automc.tasks.training import FINE_TUNING_RATE, Training
 
 
 class DeviceConfig(BaseModel):
@@ -53,7 +53,7 @@ class FineTune(Training):
     """
 
     epochs: int = Field(default=0, ge=0)
-    rate: float = Field(default=0.02, gt=0)
+    rate: float = Field(default=FINE_TUNING_RATE, gt=0)
     finalists: int = Field(default=3, ge=1)
     controls: bool = False
     quantized: bool = False
@@ -99,6 +99,20 @@ class Limits(BaseModel):
     patience: int | None = Field(default=None, ge=1)
 
 
+class Rung(BaseModel):
+    """What an agent's best are promoted to after the search (successive halving).
+
+    Attributes:
+        fidelity: how much an evaluation looks at and does there: keys, or a name.
+        keep: how many of each agent's best come up to it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fidelity: Fidelity
+    keep: int = Field(ge=1)
+
+
 class SearchConfig(BaseModel):
     """One search.
 
@@ -110,7 +124,8 @@ class SearchConfig(BaseModel):
         budget: one budget or several, such as ``latency<=60%``; all are kept.
         evaluations: policies that the agent may try; each control gets as many, or its only one.
         space: the name of a preset, or its keys.
-        fidelity: how much each evaluation looks at.
+        fidelity: how much each evaluation of the search looks at and does: keys, or a name such as ``few``.
+        rungs: what the best of each agent and control are promoted to, one after the other; the last chooses.
         methods: how a policy is applied: which channels stay, recovery, quantization.
         device: what the model will run on.
         latency_table: a table to use as it is; by default the user's own for this device, measured where needed.
@@ -138,6 +153,7 @@ class SearchConfig(BaseModel):
     evaluations: int = Field(default=40, ge=1)
     space: SpaceConfig = Field(default_factory=lambda: load_preset("all"))
     fidelity: Fidelity = Field(default_factory=Fidelity)
+    rungs: tuple[Rung, ...] = ()
     methods: Methods = Field(default_factory=Methods)
     device: DeviceConfig = Field(default_factory=DeviceConfig)
     latency_table: Path | None = None
@@ -177,10 +193,7 @@ class SearchConfig(BaseModel):
             for key in value:
                 if key not in settings.model_fields:
                     rest = nearest(key, settings.model_fields) if settings.model_fields else ""
-                    problem = PydanticCustomError("unknown", "{what}", {"what": f"{agent} has no such setting{rest}"})
-                    raise ValidationError.from_exception_data(
-                        "agent_args", [{"type": problem, "loc": (key,), "input": value}]
-                    )
+                    raise _at(f"{agent} has no such setting{rest}", key)
             settings.model_validate(value)  # pydantic puts the field's name before the keys of these errors
         return value
 
@@ -188,6 +201,31 @@ class SearchConfig(BaseModel):
     @classmethod
     def _preset(cls, value: Any) -> Any:
         return _as_value_error(lambda: load_preset(value)) if isinstance(value, str) else value
+
+    @field_validator("rungs")
+    @classmethod
+    def _go_up(cls, value: tuple[Rung, ...], info: ValidationInfo) -> tuple[Rung, ...]:
+        below = info.data.get("fidelity")
+        for place, rung in enumerate(value):
+            if place and rung.keep > (most := value[place - 1].keep):
+                raise _at(f"{rung.keep} come up from a rung that has {most}; keep at most these", place, "keep")
+            if rung.fidelity == below:
+                raise _at(
+                    "the same as one rung below, where nothing new would be seen; leave it out", place, "fidelity"
+                )
+            below = rung.fidelity
+        return value
+
+    @model_validator(mode="after")
+    def _result_is_recovered(self) -> SearchConfig:
+        last = f"rungs.{len(self.rungs) - 1}.fidelity" if self.rungs else "fidelity"
+        built = self.rungs[-1].fidelity if self.rungs else self.fidelity
+        if self.methods.recovery and not built.recovery:
+            raise ValueError(
+                f"{last}: the result would not be recovered, as it is built as the last rung builds it; add a rung "
+                "that does, such as {fidelity: normal, keep: 8}, or, if that is meant, methods: {recovery: []}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _agent_can(self) -> SearchConfig:
@@ -231,6 +269,12 @@ def load_config(path: Path) -> SearchConfig:
         ConfigError: it is missing, no YAML, or does not make sense; a misspelt key is named with the nearest.
     """
     return files.read_yaml(path, SearchConfig, ConfigError)
+
+
+def _at(what: str, *place: int | str) -> ValidationError:
+    """Returns an error about a key below the field that is validated; pydantic puts the field's name before it."""
+    problem = PydanticCustomError("wrong", "{what}", {"what": what})
+    return ValidationError.from_exception_data("", [{"type": problem, "loc": place, "input": None}])
 
 
 def _as_value_error(check: Any) -> Any:

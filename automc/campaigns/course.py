@@ -51,8 +51,8 @@ class Course:
         events: Callable[[Memory, list[Evaluated]], EventLog] | None = None,
     ) -> None:
         self.name, self._journal = name, journal
-        done = [one for one in journal.evaluations(name) if not one.extra]
-        begun = [one for one in journal.begun(name) if not one.extra]
+        done = [one for one in journal.evaluations(name) if one.proposal]
+        begun = [one for one in journal.begun(name) if one.proposal]
         self.finished = {one.number: one for one in done}
         self.deaths = {one.number: one.deaths for one in begun}
         self._again = deque(begun)

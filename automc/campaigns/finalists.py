@@ -144,9 +144,30 @@ class Finals:
 
     def best(self, chosen: Chosen) -> Finalist:
         """Returns the best of all that keep the budgets, as they are in the end; the asked agent wins a tie."""
+        return self._in_order(chosen)[0]
+
+    def ahead_of_next(self, chosen: Chosen) -> tuple[Finalist, Finalist, float] | None:
+        """Returns the best finalist, the next, and how often the best scores better on resampled search images.
+
+        None where there is no other policy at the same rung that keeps the budgets, or nothing can be resampled.
+        """
+        first, *others = self._in_order(chosen)
+        alike = (self.keeps_budget(first), first.done.rung)
+        for other in others:
+            if other.policy != first.policy and (self.keeps_budget(other), other.done.rung) == alike:
+                networks = first.final.compressed.model, other.final.compressed.model
+                share = self._search.evaluator.last.ahead(*networks)
+                return None if share is None else (first, other, share)
+        return None
+
+    def _in_order(self, chosen: Chosen) -> list[Finalist]:
+        """Returns all finalists, best first: those that keep the budgets, then by rung, then by final score."""
         asked_first = [*chosen.get(self._search.config.agent, []), *(one for field in chosen.values() for one in field)]
-        return max(
-            asked_first, key=lambda one: (self.keeps_budget(one), self._search.problem.merit(one.final.search_score))
+        merit = self._search.problem.merit
+        return sorted(
+            asked_first,
+            key=lambda one: (self.keeps_budget(one), one.done.rung, merit(one.final.search_score)),
+            reverse=True,
         )
 
     def keeps_budget(self, finalist: Finalist) -> bool:
@@ -215,7 +236,7 @@ class Finals:
             return policy in self._exported
         file = self._folder / f"finalist{len(self._exported)}.onnx"
         try:
-            compressed = self._search.evaluator.compressor.build(policy)
+            compressed = self._search.evaluator.last.compress(policy)
             export_onnx(compressed.model, self._inputs, file)
         except Exception as error:
             if lacking(error):

@@ -16,10 +16,10 @@ from automc import files, progress
 from automc.campaigns.campaign import Campaign, names
 from automc.campaigns.checkpoints import FOLDER
 from automc.campaigns.config import SearchConfig
-from automc.campaigns.finalists import Finalist, Finals
+from automc.campaigns.finalists import Chosen, Finalist, Finals
 from automc.campaigns.journal import FILE
 from automc.campaigns.record import State
-from automc.campaigns.reports import claims, render_html, verdict
+from automc.campaigns.reports import chance_claim, claims, render_html, verdict
 from automc.campaigns.result import Int8, Row, SearchResult, SensitivityInfo, Tuned
 from automc.campaigns.search import NothingFound, Search
 from automc.campaigns.session import Session
@@ -191,6 +191,7 @@ def _finish(search: Search, work: Work, staging: Path, checkpoints: Path, start:
         brought=brought,
         claims=[
             *claims(search, rows),
+            *_by_chance(search, finals, chosen),
             *(f"In the finals {line}." for line in (*finals.passed_by.values(), *finals.untuned.values())),
             *early,
         ],
@@ -218,7 +219,7 @@ def _finish(search: Search, work: Work, staging: Path, checkpoints: Path, start:
         agent=best.done.agent,
         seed=config.seed,
         evaluations=len(search.evaluations),
-        tuned_epochs=best.tuned.trained.epochs if best.tuned else 0.0,
+        tuned_epochs=best.tuned.trained.epochs if best.tuned else search.evaluator.last.fidelity.epochs,
         forced_table=result.table.forced if result.table else None,
         created_at=result.created_at,
         versions=result.versions,
@@ -235,6 +236,15 @@ def _sensitivities(search: Search) -> SensitivityInfo | None:
     return SensitivityInfo(path=str(stored.path), spent=stored.spent, found=stored.found)
 
 
+def _by_chance(search: Search, finals: Finals, chosen: Chosen) -> list[str]:
+    """Says, where rungs chose, whether the best is ahead of the next by more than chance."""
+    if not search.config.rungs or (found := finals.ahead_of_next(chosen)) is None:
+        return []
+    first, second, share = found
+    names = [f"number {one.done.number} of {one.done.agent}" for one in (first, second)]
+    return [chance_claim(names[0], names[1], share)]
+
+
 def _original(search: Search, finals: Finals) -> Row:
     setup = search.setup
     assert finals.original_timing is not None
@@ -247,7 +257,7 @@ def _original(search: Search, finals: Finals) -> Row:
         measured=finals.original_timing,
         model=finals.model,
         file_size=finals.original.stat().st_size,
-        search_score=search.original_score,
+        search_score=search.evaluator.last.score(setup.subject.model) if search.config.rungs else search.original_score,
         test_score=_test_score(search, finals.original),
         keeps_budget=finals.within_budget(finals.original_timing, costs),
         int8=_int8(finals.original),

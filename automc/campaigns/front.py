@@ -37,6 +37,7 @@ class Front:
         higher_is_better: the direction of scores.
         limits: what costs may be, by metric: controls that are over the budgets are not on the front.
         points: what is on the front, best score first.
+        rung: of what is on the front: scores of two rungs cannot be compared, and the highest counts.
     """
 
     metric: str = "macs"
@@ -44,11 +45,14 @@ class Front:
     limits: dict[str, float] = field(default_factory=dict)
     points: list[Point] = field(default_factory=list)
     more: tuple[str, ...] = ()
+    rung: int = 0
 
     def add(self, done: Evaluated) -> bool:
         """Takes one more evaluation; says whether the front has moved."""
-        if done.score is None or self.over(done.predicted):
+        if done.score is None or self.over(done.predicted) or done.rung < self.rung:
             return False
+        if done.rung > self.rung:
+            self.points, self.rung = [], done.rung
         cost = getattr(done.predicted, self.metric)
         point = Point(
             done.score, done.predicted.macs if cost is None else cost, done.agent, done.number, done.predicted

@@ -43,13 +43,20 @@ class Begun:
         number: which evaluation of its agent.
         policy: what is evaluated.
         extra: whether it came after the search, because measured latency was over the budget.
+        rung: at which fidelity.
         deaths: how many workers died of it.
     """
 
     number: int
     policy: Policy
     extra: bool = False
+    rung: int = 0
     deaths: int = 0
+
+    @property
+    def proposal(self) -> bool:
+        """Whether its agent proposed it: not what was added or promoted later."""
+        return not self.extra and self.rung == 0
 
 
 @dataclass(frozen=True)
@@ -152,7 +159,7 @@ class Journal:
     def add(self, agent: str, entry: Entry) -> None:
         """Commits a row of another journal, as it is there."""
         begun, done = entry.begun, entry.done
-        template = _template(begun.number, begun.policy, begun.extra)
+        template = _template(begun.number, begun.policy, begun.extra, begun.rung)
         if begun.deaths:
             template.set_user_attr(_DEATHS, begun.deaths)
         if done is not None:
@@ -186,11 +193,16 @@ class Journal:
         extra: bool = False,
         params: dict[str, Any] | None = None,
         distributions: dict[str, Any] | None = None,
+        rung: int = 0,
     ) -> None:
         """Commits that an evaluation begins, unless it has before; Optuna's parameters are for Optuna's own tools."""
-        template = _template(number, policy, extra, params, distributions)
+        template = _template(number, policy, extra, rung, params, distributions)
         if number not in self._known(agent):
             self._rows[agent][number] = self._storage.add_row(self._study(agent), template, _NUMBER)
+
+    def free(self, agent: str, least: int) -> int:
+        """Returns a number above all that an agent's evaluations have, at least this one."""
+        return max(least, 1 + max(self._known(agent), default=-1))
 
     def commit(self, done: Evaluated) -> None:
         """Commits that an evaluation has ended; once it has, this changes nothing."""
@@ -284,11 +296,12 @@ def _template(
     number: int,
     policy: Policy,
     extra: bool,
+    rung: int = 0,
     params: dict[str, Any] | None = None,
     distributions: dict[str, Any] | None = None,
 ) -> FrozenTrial:
     # as text a policy is a tenth as large in memory, and storages keep all rows there
-    about = json.dumps({"policy": policy.to_dict(), "extra": extra})
+    about = json.dumps({"policy": policy.to_dict(), "extra": extra, "rung": rung})
     attributes = {_NUMBER: number, BEGUN: about}
     return create_trial(state=TrialState.RUNNING, params=params, distributions=distributions, user_attrs=attributes)
 
@@ -296,9 +309,10 @@ def _template(
 def _begun(trial: FrozenTrial, done: Evaluated | None = None) -> Begun:
     deaths = trial.user_attrs.get(_DEATHS, 0)
     if done is not None:
-        return Begun(done.number, done.policy, done.extra, deaths)
+        return Begun(done.number, done.policy, done.extra, done.rung, deaths)
     about = json.loads(trial.user_attrs[BEGUN])
-    return Begun(trial.user_attrs[_NUMBER], Policy.from_dict(about["policy"]), about["extra"], deaths)
+    policy, rung = Policy.from_dict(about["policy"]), about.get("rung", 0)  # older journals have no rungs
+    return Begun(trial.user_attrs[_NUMBER], policy, about["extra"], rung, deaths)
 
 
 def unfinished(folder: Path) -> bool:

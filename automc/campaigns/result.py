@@ -69,14 +69,15 @@ class Evaluated(_Plain):
 
     Attributes:
         agent: who proposed it.
-        number: which proposal of that agent, from 0.
+        number: which evaluation of that agent, from 0; first what it proposed.
         policy: the policy.
-        score: on search images, without fine-tuning; None where the evaluation failed.
+        score: on search images; None where the evaluation failed.
         change: of the outputs from the original's, squared, as a share of their variance; None where it is not known.
         spread: standard error of the score over images; None where it is not known.
         predicted: its costs.
         seconds: how long it took.
         extra: whether it was added after the search because measured latency was over the budget.
+        rung: at which fidelity, from 0, that of the search; policies are promoted to those above.
         error: why it failed, in one line; None where it did not.
         measured: its latency, where it became a finalist.
         worker: who evaluated it: host and process.
@@ -94,12 +95,18 @@ class Evaluated(_Plain):
     change: float | None = None
     spread: float | None = None
     extra: bool = False
+    rung: int = 0
     error: str | None = None
     measured: Timing | None = None
     worker: str = ""
     seed: int = 0
     fidelity: Fidelity | None = None
     versions: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def proposal(self) -> bool:
+        """Whether its agent proposed it: not what was added or promoted later."""
+        return not self.extra and self.rung == 0
 
     @property
     def value(self) -> float:
@@ -314,6 +321,12 @@ class SearchResult(_Plain):
     def scored(self) -> list[Evaluated]:
         """The evaluations that did not fail."""
         return [done for done in self.evaluations if done.score is not None]
+
+    @property
+    def compared(self) -> list[Evaluated]:
+        """Those that did not fail at the highest rung that any reached: scores of two rungs cannot be compared."""
+        top = max((done.rung for done in self.scored), default=0)
+        return [done for done in self.scored if done.rung == top]
 
     @property
     def forced(self) -> str | None:

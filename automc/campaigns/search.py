@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from automc import progress
 from automc.agents import CONTROLS, Agent, Problem, agent_class, make_agent
 from automc.campaigns import checkpoints, events
 from automc.campaigns.checkpoints import Memory
+from automc.campaigns.climb import Climb
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.course import Course
 from automc.campaigns.front import Front
 from automc.campaigns.journal import Journal
 from automc.campaigns.limits import Watch
+from automc.campaigns.ranking import ranked
 from automc.campaigns.result import Evaluated, Learned
 from automc.campaigns.sensing import for_search
 from automc.campaigns.setup import Setup
@@ -72,8 +72,9 @@ class Search:
         subject = setup.subject
         # a task that cannot score its own network is found out now, not by evaluations that all fail
         with users_code("the task cannot score its own network on search images"):
+            rungs = [rung.fidelity for rung in config.rungs]
             self.evaluator = Evaluator(
-                subject.task, subject.model, subject.graph, config.fidelity, config.methods, config.seed
+                subject.task, subject.model, subject.graph, config.fidelity, config.methods, config.seed, rungs
             )
             self.original_score = self.evaluator.score(subject.model)
         needed = any(agent_class(name).needs_sensitivities for name in self.agents)
@@ -90,8 +91,9 @@ class Search:
         self.lessons: list[Learned] = []
         self.stopped: str | None = None
         self._courses: dict[str, Course] = {}
-        self._known: dict[Policy, Outcome] = {}
-        self._waiting: dict[Policy, list[Job]] = {}
+        self._turns: Mapping[str, Course | Climb] = {}
+        self._known: dict[tuple[Policy, int], Outcome] = {}  # by policy and rung, as all that waits
+        self._waiting: dict[tuple[Policy, int], list[Job]] = {}
         self._front = self.front(setup.projection.limits)
         self._failed = False
 
@@ -103,6 +105,8 @@ class Search:
         asked_to_stop: Callable[[], bool] = lambda: False,
     ) -> bool:
         """Lets controls and agent take turns, until each has had as many evaluations as were asked for.
+
+        After that the best of each are promoted, rung by rung: to all alike, whatever limit ended the search.
 
         Args:
             workers: who evaluates.
@@ -126,23 +130,25 @@ class Search:
                 f"{self.config.evaluations}; ask for more of these, or for a shorter warm-up"
             )
         self._courses = {name: self._course(name) for name in self.agents}
+        self._turns = self._courses
         spent = self.sensitivities.spent if self.sensitivities else 0.0
         watch = Watch(self.config.limits, asked, self.front({}), seconds, spent)
         for course in self._courses.values():
             for done in course.finished.values():
                 self._note(done, watch)
-        if orphaned and workers.local:
+        orphaned = orphaned and workers.local
+        if orphaned:
             self._blame()
         ended = False
         try:
-            self._evaluate(workers, watch, asked_to_stop)
+            total = sum(self._counts(name)[0] for name in self.agents)
+            self._evaluate("Searching", total, workers, watch, asked_to_stop)
             ended = not asked_to_stop()
         finally:
             for course in self._courses.values():
                 course.close(ended)
         if not ended:
             return False
-        self.evaluations.sort(key=lambda done: (self.agents.index(done.agent), done.number))
         self.lessons = self._courses[asked].lessons
         if not self.ranked(asked):
             first = next((done for done in self.evaluations if done.agent == asked), None)
@@ -154,6 +160,10 @@ class Search:
             raise NothingFound(
                 f"all evaluations of {asked}{which} failed (the first: {first.error}); mend it and search again"
             )
+        for rung in range(1, len(self.config.rungs) + 1):
+            if not self._promote(rung, workers, orphaned, asked_to_stop):
+                return False
+        self.evaluations.sort(key=lambda done: (self.agents.index(done.agent), done.number))
         return True
 
     def front(self, limits: dict[str, float]) -> Front:
@@ -161,70 +171,97 @@ class Search:
         metric, *more = self.config.objectives
         return Front(metric, self.problem.higher_is_better, limits, more=tuple(more))
 
-    def _evaluate(self, workers: Workers, watch: Watch, asked_to_stop: Callable[[], bool]) -> None:
-        with progress.bar("Searching", self.total(), len(self.evaluations)) as line:
+    def _promote(self, rung: int, workers: Workers, orphaned: bool, asked_to_stop: Callable[[], bool]) -> bool:
+        """Evaluates each agent's best of the rung below at this one; says whether all of that has ended."""
+        keep = self.config.rungs[rung - 1].keep
+        climbs: dict[str, Climb] = {}
+        for name, course in self._courses.items():
+            own = [done for done in self._results(name) if done.rung == rung - 1]
+            best = [one.policy for one in ranked(own, self.problem.merit)[:keep]]
+            climbs[name] = Climb(name, rung, best, self._journal, course.total)
+            for done in climbs[name].finished.values():
+                self._note(done)
+        self._turns = climbs
+        if orphaned:
+            self._blame()
+        total = sum(climb.total for climb in climbs.values())
+        title = f"Promoting to rung {rung} ({self.evaluator.fidelities[rung]})"
+        self._evaluate(title, total, workers, None, asked_to_stop)
+        return not asked_to_stop()
+
+    def _evaluate(
+        self, title: str, total: int, workers: Workers, watch: Watch | None, asked_to_stop: Callable[[], bool]
+    ) -> None:
+        """Lets all take turns; without a watch, whatever limit was reached."""
+        before = len(self.evaluations) - sum(len(one.finished) for one in self._turns.values())
+        with progress.bar(title, total, len(self.evaluations) - before) as line:
+
+            def show(who: str) -> None:
+                line.show(f"{title}: {who}", len(self.evaluations) - before)
+
             while True:
-                if self.stopped is None and (reason := watch.reached()) is not None:
+                if watch is not None and self.stopped is None and (reason := watch.reached()) is not None:
                     self.stopped = reason
                     progress.say(f"The search ends early; {reason}")
-                if self.stopped is None and not asked_to_stop():
-                    self._fill(workers, watch, line)
+                if (watch is None or self.stopped is None) and not asked_to_stop():
+                    self._fill(workers, watch, show)
                 if not self._waiting:
                     return
                 for outcome in workers.wait(_LOOK):
-                    self._take(outcome, workers, watch, line)
+                    self._take(outcome, workers, watch, show)
 
-    def _fill(self, workers: Workers, watch: Watch, line: progress.Bar) -> None:
+    def _fill(self, workers: Workers, watch: Watch | None, show: Callable[[str], None]) -> None:
         """Hands out evaluations while there is room; who has begun the fewest is next, so that all keep step."""
-        waiting = deque(sorted(self._courses.values(), key=lambda course: course.begun))
+        waiting = deque(sorted(self._turns.values(), key=lambda course: course.begun))
         while waiting and len(self._waiting) < workers.room:
             course = waiting.popleft()
             if (job := course.next()) is None:
                 continue
             waiting = deque(sorted([course, *waiting], key=lambda course: course.begun))
             if course.deaths.get(job.number, 0) >= _DEATHS:
-                self._settle(job, _poisonous(job), watch, line)
-            elif job.policy in self._known:  # another agent proposed it, and once is enough
-                self._settle(job, _at_no_cost(self._known[job.policy]), watch, line)
-            elif job.policy in self._waiting:
-                self._waiting[job.policy].append(job)
+                self._settle(job, _poisonous(job), watch, show)
+            elif (what := job.what) in self._known:  # another agent proposed it, and once is enough
+                self._settle(job, _at_no_cost(self._known[what]), watch, show)
+            elif what in self._waiting:
+                self._waiting[what].append(job)
             else:
-                self._waiting[job.policy] = [job]
-                line.show(f"Searching: {course.name}", len(self.evaluations))
+                self._waiting[what] = [job]
+                show(course.name)
                 workers.submit(job)
 
-    def _take(self, outcome: Outcome, workers: Workers, watch: Watch, line: progress.Bar) -> None:
+    def _take(self, outcome: Outcome, workers: Workers, watch: Watch | None, show: Callable[[str], None]) -> None:
         job = outcome.job
         if outcome.died:
-            course = self._courses[job.agent]
+            course = self._turns[job.agent]
             deaths = course.deaths.get(job.number, 0) if outcome.blameless else course.died(job.number)
             progress.say(f"A worker died ({outcome.error}); number {job.number} of {job.agent} begins again")
             if deaths < _DEATHS:
                 workers.submit(job)
                 return
             outcome = _poisonous(job)
-        for one in self._waiting.pop(job.policy):
-            self._settle(one, outcome, watch, line)
+        for one in self._waiting.pop(job.what):
+            self._settle(one, outcome, watch, show)
             outcome = _at_no_cost(outcome)
 
-    def _settle(self, job: Job, outcome: Outcome, watch: Watch, line: progress.Bar) -> None:
+    def _settle(self, job: Job, outcome: Outcome, watch: Watch | None, show: Callable[[str], None]) -> None:
         done = self._evaluated(job, outcome)
-        self._courses[job.agent].settle(done)
+        self._turns[job.agent].settle(done)
         if done.error is not None and not self._failed:
             progress.say(f"Evaluation {done.number} of {done.agent} failed, the search goes on: {done.error}")
         self._note(done, watch)
         best = "" if self._front.best is None else f", best {self._front.best.score:.4g}"
-        line.show(f"Searching: {job.agent}{best}", len(self.evaluations))
+        show(f"{job.agent}{best}")
 
-    def _note(self, done: Evaluated, watch: Watch) -> None:
+    def _note(self, done: Evaluated, watch: Watch | None = None) -> None:
         self.evaluations.append(done)
-        watch.add(done)
+        if watch is not None:
+            watch.add(done)
         self._front.add(done)
         self._failed |= done.score is None
         if done.score is not None:
-            job = Job(done.agent, done.number, done.policy)
+            job = Job(done.agent, done.number, done.policy, done.rung)
             outcome = Outcome(job, done.score, done.seconds, done.worker, done.versions, done.change, done.spread)
-            self._known.setdefault(job.policy, outcome)
+            self._known.setdefault(job.what, outcome)
 
     def _evaluated(self, job: Job, outcome: Outcome, extra: bool = False) -> Evaluated:
         return Evaluated(
@@ -237,10 +274,11 @@ class Search:
             change=outcome.change,
             spread=outcome.spread,
             extra=extra,
+            rung=job.rung,
             error=outcome.error,
             worker=outcome.worker,
             seed=self.config.seed,
-            fidelity=self.config.fidelity,
+            fidelity=self.evaluator.fidelities[job.rung],
             versions=dict(outcome.versions),
         )
 
@@ -261,13 +299,17 @@ class Search:
         )
 
     def total(self) -> int:
-        """Returns how many evaluations there are to be, all agents together: some controls have none in some spaces."""
-        total = 0
-        for name in self.agents:
-            most = agent_class(name).proposals
-            if most is None or self._make(name).propose() is not None:
-                total += min(most or self.config.evaluations, self.config.evaluations)
-        return total
+        """Returns how many evaluations there are to be, all agents and rungs together."""
+        return sum(sum(self._counts(name)) for name in self.agents)
+
+    def _counts(self, name: str) -> list[int]:
+        """Returns how many evaluations an agent is to have at each rung: some controls have none in some spaces."""
+        most = agent_class(name).proposals
+        none = most is not None and self._make(name).propose() is None
+        counts = [0 if none else min(most or self.config.evaluations, self.config.evaluations)]
+        for rung in self.config.rungs:
+            counts.append(min(rung.keep, counts[-1]))
+        return counts
 
     def _make(self, name: str) -> Agent:
         settings = self.config.agent_args if name == self.config.agent else {}
@@ -275,27 +317,28 @@ class Search:
 
     def _blame(self) -> None:
         """Counts a death for what this process was evaluating when it was killed."""
-        for course in self._courses.values():
+        for course in self._turns.values():
             for number in list(course.deaths):
                 course.died(number)
 
     def evaluate_extra(self, policy: Policy, agent: str) -> Evaluated:
-        """Scores a policy that no agent proposed by itself, in this process, and commits it.
+        """Scores a policy that no agent proposed by itself, at the last rung, in this process, and commits it.
 
         Raises:
             Exception: the machine is out of memory or of disk space. That says nothing about the policy: nothing is
                 committed, and a resumed search evaluates it.
         """
-        rows, begun = self._journal.evaluations(agent), self._journal.begun(agent)
-        for row in rows:
+        for row in self._journal.evaluations(agent):
             if row.extra and row.policy == policy:
                 return row
+        begun = self._journal.begun(agent)
         number = next((one.number for one in begun if one.extra and one.policy == policy), None)
         if number is None:
-            number = 1 + max([one.number for one in rows] + [one.number for one in begun], default=-1)
-        job = Job(agent, number, policy)
-        self._journal.begin(agent, number, policy, True, *self._courses[agent].agent.parameters(policy))
-        done = self._evaluated(job, self._known.get(policy) or evaluated(self.evaluator, job), extra=True)
+            number = self._journal.free(agent, self._courses[agent].total)
+        job = Job(agent, number, policy, len(self.config.rungs))
+        parameters = self._courses[agent].agent.parameters(policy)
+        self._journal.begin(agent, number, policy, True, *parameters, rung=job.rung)
+        done = self._evaluated(job, self._known.get(job.what) or evaluated(self.evaluator, job), extra=True)
         self._journal.commit(done)
         self.evaluations.append(done)
         return done
@@ -311,25 +354,15 @@ class Search:
         return space.decode(projection.project(space.encode(policy), not self._courses[agent].agent.float_only))
 
     def ranked(self, agent: str) -> list[Evaluated]:
-        """Returns an agent's distinct policies without the failed, best first.
+        """Returns an agent's distinct policies without the failed, best first: see `ranking.ranked`.
 
-        Those whose score is within one standard error of the best are told apart by how little they changed outputs,
-        which says more than what is left of their scores; the others by their scores, of equal ones the cheapest.
         What an agent from above had to try on its way and is over the budgets is no result either.
         """
+        return ranked(self._results(agent), self.problem.merit)
+
+    def _results(self, agent: str) -> list[Evaluated]:
         over = self._front.over if agent_class(agent).approaches else lambda costs: False
-        own = [done for done in self.evaluations if done.agent == agent and done.score is not None and not done.extra]
-        own = [done for done in own if not over(done.predicted)]
-        best = max(own, key=lambda done: self.problem.merit(done.value), default=None)
-        least = -np.inf if best is None else self.problem.merit(best.value) - (best.spread or 0.0)
-
-        def key(done: Evaluated) -> tuple[float, ...]:
-            merit = self.problem.merit(done.value)
-            close = merit >= least and done.change is not None
-            first = (0.0, done.change or 0.0) if close else (1.0, 0.0)
-            return *first, -merit, done.predicted.latency or done.predicted.macs, done.number
-
-        return list({done.policy: done for done in reversed(sorted(own, key=key))}.values())[::-1]
+        return [done for done in self.evaluations if done.agent == agent and not over(done.predicted)]
 
 
 def _at_no_cost(outcome: Outcome) -> Outcome:

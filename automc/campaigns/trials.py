@@ -116,7 +116,7 @@ def trial(config: dict[str, Any], orders: Orders, threads: int) -> None:
         _tell(problem=f"{what} a folder that all of them share: choose one with --out", kind="folder")
         return
     try:
-        evaluator = orders.shared.evaluator()
+        evaluator = orders.shared.evaluator().last
         training = Retraining(evaluator, orders.entries[config["number"]], orders.settings, orders.seed)
 
         def after(model: nn.Module, so_far: Trained) -> None:

@@ -72,11 +72,11 @@ def fine_tune(search: Search, finals: Finals, chosen: Chosen, staging: Path, che
 
 
 def _tuned(search: Search, entry: Entry, file: Path) -> TunedNetwork:
-    training = Retraining(search.evaluator, entry, search.config.finetune, search.config.seed)
+    training = Retraining(search.evaluator.last, entry, search.config.finetune, search.config.seed)
     trained = training.run()
     compressed = training.result()
     export_onnx(compressed.model, search.setup.subject.inputs, file)
-    return TunedNetwork(compressed, file, search.evaluator.score(compressed.model), trained)
+    return TunedNetwork(compressed, file, search.evaluator.last.score(compressed.model), trained)
 
 
 def _digest(search: Search, policy: Policy) -> str:

@@ -1,41 +1,27 @@
-"""The evaluator: what a policy is worth, before any fine-tuning."""
+"""The evaluator: what a policy is worth."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from automc.compression import Calibration, Compressor, Methods
+from automc.compression import Calibration, Compressed, Compressor, Methods
 from automc.compression.calibration import calibration_examples
 from automc.evaluation.change import change, standard_error
+from automc.evaluation.fidelity import Fidelity
 from automc.evaluation.forward import Forward, Kept
+from automc.evaluation.paired import ahead
 from automc.graph import ModelGraph
 from automc.search_spaces import Policy
 from automc.tasks import Task
 from automc.tasks.loops import as_float32, finite_score, predict
-
-
-class Fidelity(BaseModel):
-    """How much an evaluation looks at.
-
-    Attributes:
-        search_images: examples of the ``search`` split that are scored; None takes all.
-        calibration_images: examples of the ``train`` split for recovery.
-        precision: of forward passes; ``auto`` takes bfloat16 where the processor has it and the original's outputs
-            stay nearly the same, else float32.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    search_images: int | None = Field(default=None, ge=1)
-    calibration_images: int = Field(default=512, ge=1)
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+from automc.tasks.training import FINE_TUNING_RATE, Training, train
 
 
 @dataclass(frozen=True)
@@ -60,13 +46,20 @@ class Evaluation:
 class Evaluator:
     """Builds policies of one model and scores them. The same policy always gets the same score.
 
+    It may be the lowest rung of several, to which the best are promoted: evaluators of the same model that look at more
+    or do more.
+
     Args:
         task: gives data and score.
         model: the original network.
         graph: its graph.
         fidelity: how much to look at.
         methods: how a policy is applied.
-        seed: seeds the choice of calibration images and positions.
+        seed: seeds the choice of calibration images and positions, and fine-tuning.
+        rungs: fidelities of the rungs above this one, the lowest first.
+
+    Attributes:
+        fidelities: of all rungs, its own first.
 
     Raises:
         TaskError: bfloat16 was asked for and the network does not run in it.
@@ -80,14 +73,34 @@ class Evaluator:
         fidelity: Fidelity | None = None,
         methods: Methods | None = None,
         seed: int = 0,
+        rungs: Sequence[Fidelity] = (),
     ) -> None:
         self.task, self.model, self.graph = task, model, graph
-        self.fidelity = fidelity or Fidelity()
+        self.fidelity, self.methods, self.seed = fidelity or Fidelity(), methods or Methods(), seed
+        self.fidelities = (self.fidelity, *rungs)
+        self._above: dict[int, Evaluator] = {}
         self._forward = Forward(task, model, self.fidelity.precision)
         self.precision = self._forward.precision
         self._search = Kept(task, "search", self.fidelity.search_images, self._forward)
-        self.compressor = Compressor(model, graph, self._calibration(seed), methods)
+        applied = self.methods if self.fidelity.recovery else self.methods.model_copy(update={"recovery": ()})
+        self.compressor = Compressor(model, graph, self._calibration(seed), applied)
         self._known: dict[Policy, Evaluation] = {}
+
+    def at(self, rung: int) -> Evaluator:
+        """Returns the evaluator of a rung, made when it is first needed; rung 0 is this one."""
+        if rung == 0:
+            return self
+        if rung not in self._above:
+            fidelity = self.fidelities[rung]
+            if fidelity.precision == "auto":  # what was found out about precision holds for all
+                fidelity = fidelity.model_copy(update={"precision": self.precision})
+            self._above[rung] = Evaluator(self.task, self.model, self.graph, fidelity, self.methods, self.seed)
+        return self._above[rung]
+
+    @property
+    def last(self) -> Evaluator:
+        """The evaluator of the highest rung."""
+        return self.at(len(self.fidelities) - 1)
 
     def evaluate(self, policy: Policy) -> Evaluation:
         """Scores a policy on search images; a policy seen before is not evaluated again.
@@ -106,8 +119,29 @@ class Evaluator:
         return self._known[policy]
 
     def build(self, policy: Policy) -> nn.Module:
-        """Returns the compressed and recovered network of a policy."""
-        return self.compressor.build(policy).model
+        """Returns the network of a policy, as this evaluator scores it."""
+        return self.compress(policy).model
+
+    def compress(self, policy: Policy) -> Compressed:
+        """Returns a policy's network, pruned, recovered, fine-tuned and quantized as far as its fidelity says.
+
+        Raises:
+            ConfigError: the policy asks for what this network does not have.
+            TaskError: what is to be fine-tuned cannot be.
+        """
+        pruned = self.compressor.prune(policy)
+        if self.fidelity.epochs:
+            train(
+                pruned.model,
+                self.task,
+                Training(epochs=self.fidelity.epochs, rate=FINE_TUNING_RATE),
+                seed=self.seed,
+                description="Fine-tuning",
+                teacher=self.model,
+                bfloat16=self.precision == "bfloat16",
+                hidden=True,
+            )
+        return self.compressor.quantize(pruned)
 
     def score(self, model: nn.Module) -> float:
         """Scores any network on the search images."""
@@ -117,6 +151,11 @@ class Evaluator:
     def outputs(self, model: nn.Module) -> Any:
         """Returns what any network gives for the search images, in float32."""
         return self._predict(model)[0]
+
+    def ahead(self, one: nn.Module, other: nn.Module) -> float | None:
+        """Returns how often one network scores better than another on resampled search images: see `paired.ahead`."""
+        (outputs, targets), others = self._predict(one), self.outputs(other)
+        return ahead(self.task, outputs, others, targets)
 
     @cached_property
     def _original(self) -> Any:

@@ -25,12 +25,15 @@ from automc.tasks.loops import as_float32, has_bfloat16
 WARM_UP = 0.2
 """Share of a training in which the rate rises from zero."""
 
+FINE_TUNING_RATE = 0.02
+"""The highest learning rate where a trained network is trained on."""
+
 
 class Training(BaseModel):
     """How a network is trained: SGD with Nesterov momentum, a short linear warm-up, then a cosine down to zero.
 
     Attributes:
-        epochs: passes over the training split.
+        epochs: passes over the training split; a fraction ends within one, after the nearest number of batches.
         minutes: stop after this time, checkpoints of earlier sessions included; None sets no limit.
         rate: highest learning rate.
         weight_decay: of all parameters.
@@ -40,7 +43,7 @@ class Training(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    epochs: int = Field(ge=0)
+    epochs: float = Field(ge=0, allow_inf_nan=False)
     minutes: float | None = Field(default=None, gt=0)
     rate: float = Field(gt=0)
     weight_decay: float = Field(default=5e-4, ge=0)
@@ -59,7 +62,7 @@ class Trained:
     """What a training took, all its sessions together.
 
     Attributes:
-        epochs: passes over the training split; not whole where the time ran out.
+        epochs: passes over the training split; not whole where the time ran out, or no whole number was asked for.
         seconds: time in the loop.
     """
 
@@ -92,6 +95,7 @@ def train(
     checkpoint: Path | None = None,
     bfloat16: bool = True,
     on_epoch: Callable[[nn.Module, Trained], None] | None = None,
+    hidden: bool = False,
 ) -> Trained:
     """Trains the model in place on the task's ``train`` split; it is left on the CPU, in evaluation mode.
 
@@ -110,6 +114,7 @@ def train(
         bfloat16: whether forward passes may be computed in it, where the processor does so by itself.
         on_epoch: is given, after each epoch that is now in the checkpoint, a copy of the network as it is, on the CPU
             in evaluation mode, and what the training took so far. Whatever it does, the training stays the same.
+        hidden: whether no progress bar is shown.
 
     Raises:
         TaskError: there is nothing to train, nothing to train on, or the loss is no finite number.
@@ -128,9 +133,10 @@ def train(
     )
     about = {name: getattr(training, name) for name in Training.model_fields} | {"seed": seed}
     state = _State() if checkpoint is None else _load(checkpoint, about, model, optimizer)
-    loop = _Loop(model, teacher, task, training, seed, device, layout, bfloat16, optimizer, batches)
-    with progress.bar(description, training.epochs * batches, done=state.epoch * batches + state.batch) as line:
-        while state.epoch < training.epochs and not state.ended:
+    total = max(round(training.epochs * batches), math.ceil(min(training.epochs, 1)))
+    loop = _Loop(model, teacher, task, training, seed, device, layout, bfloat16, optimizer, batches, total)
+    with progress.bar(description, total, state.epoch * batches + state.batch, hidden) as line:
+        while state.epoch * batches + state.batch < total and not state.ended:
             # the same random numbers in each epoch, however many sessions there were, and none of the caller's
             with torch.random.fork_rng():
                 torch.manual_seed(seed + state.epoch)
@@ -157,17 +163,18 @@ class _Loop:
     bfloat16: bool
     optimizer: torch.optim.Optimizer
     batches: int
+    total: int  # batches of all epochs
 
     def epoch(self, state: _State, line: progress.Bar, description: str) -> None:
-        """Runs one epoch, or what of it the time is enough for, and moves the state on."""
+        """Runs one epoch, or what of it is asked for or the time is enough for, and moves the state on."""
         number, limit = state.epoch, 60 * (self.training.minutes or math.inf)
         generator = torch.Generator().manual_seed(self.seed + number)
-        description = f"{description}, epoch {number + 1} of {self.training.epochs}"
+        description = f"{description}, epoch {number + 1} of {self.training.epochs:g}"
         began = time.monotonic() - state.seconds
         self.model.train()
         for inputs, targets in self.task.batches("train", seed=self.seed + number):
             state.seconds = time.monotonic() - began
-            if state.seconds >= limit:
+            if state.seconds >= limit or number * self.batches + state.batch >= self.total:
                 state.ended = True
                 return
             done = (number + (state.batch + 0.5) / self.batches) / self.training.epochs

@@ -31,12 +31,14 @@ class Case:
         policies: the policies.
         scores: what they are worth in this process; the second's evaluation fails.
         deadly: a policy whose evaluation ends the process.
+        above: what the first is worth at the rung above.
     """
 
     work: Work
     policies: Sequence[Policy]
     scores: Sequence[float | None]
     deadly: Policy
+    above: float
 
 
 class WorkersSuite(ABC):
@@ -71,6 +73,12 @@ class WorkersSuite(ABC):
         outcomes = run(workers, jobs)
         assert sorted(outcome.job.number for outcome in outcomes) == list(range(_JOBS))
         assert {outcome.job.number: outcome.score for outcome in outcomes} == dict(enumerate(case.scores))
+
+    def test_a_job_is_done_at_its_rung(self, workers: Workers, case: Case) -> None:
+        """The same policy at two fidelities, whoever has done what before."""
+        outcomes = run(workers, [Job("rungs", rung, case.policies[0], rung) for rung in (0, 1)])
+        assert {outcome.job.rung: outcome.score for outcome in outcomes} == {0: case.scores[0], 1: case.above}
+        assert case.above != case.scores[0]
 
     def test_a_failing_evaluation_is_an_error_in_one_line(self, workers: Workers, case: Case) -> None:
         """And the worker goes on."""
@@ -136,13 +144,14 @@ def make_case(seconds: float = 0.0) -> Case:
     arguments = {"fails": [scores[1]], "kills": [scores[-1]], "seconds": seconds}
     scores[1] = None
     work = Work(f"{moody.__file__}:Moody", arguments, "", _evaluator(arguments))
-    return Case(work, policies[:-1], scores[:-1], policies[-1])
+    return Case(work, policies[:-1], scores[:-1], policies[-1], evaluator.at(1).evaluate(policies[0]).score)
 
 
 def _evaluator(arguments: dict[str, Any]) -> Evaluator:
     task = load_task(f"{moody.__file__}:Moody", arguments)
     model = task.model()
-    return Evaluator(task, model, build_graph(model, example(task)), Fidelity(calibration_images=16))
+    fidelity, above = Fidelity(calibration_images=16), Fidelity(search_images=32, calibration_images=16)
+    return Evaluator(task, model, build_graph(model, example(task)), fidelity, rungs=[above])
 
 
 def run(workers: Workers, jobs: Sequence[Job]) -> list[Outcome]:

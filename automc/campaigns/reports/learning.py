@@ -199,7 +199,7 @@ def _range(result: SearchResult) -> list[float]:
 
 
 def _own(result: SearchResult) -> list[Evaluated]:
-    own = (done for done in result.evaluations if done.agent == result.agent and not done.extra)
+    own = (done for done in result.evaluations if done.agent == result.agent and done.proposal)
     return sorted(own, key=lambda done: done.number)
 
 

@@ -110,6 +110,7 @@ def render_html(result: SearchResult) -> str:
         if result.sensitivities
         else "",
         extras=sum(item.extra for item in result.scored),
+        rung=result.compared[0].rung if result.compared else 0,
         failed=len(result.evaluations) - len(result.scored),
         units=unit_lines(result),
         bits=result.has_bits,

@@ -42,12 +42,12 @@ class Key:
 
 
 def front(result: SearchResult) -> Figure:
-    """Returns score against predicted latency (MACs without a latency table) of all evaluations, and their front."""
+    """Returns score against predicted latency (MACs without a latency table) of evaluations, and their front."""
     import plotly.graph_objects as go
 
     kind = front_kind(result)
     compressed = [row for row in result.rows if row.name != "original"]
-    values = [_cost(item.predicted, kind) for item in result.scored]
+    values = [_cost(item.predicted, kind) for item in result.compared]
     values += [row.measured.us if kind == "latency" else row.predicted.macs for row in compressed]
     limit = result.limits.get(kind)
     shown = values if limit is None else [*values, limit]
@@ -55,7 +55,7 @@ def front(result: SearchResult) -> Figure:
     percent = 100 if in_percent(result.metric) else 1
     figure = go.Figure()
     for agent, colour in agent_colours(result).items():
-        items = [item for item in result.scored if item.agent == agent]
+        items = [item for item in result.compared if item.agent == agent]
         figure.add_scatter(
             x=[_cost(item.predicted, kind) / factor for item in items],
             y=[percent * item.value for item in items],
@@ -130,16 +130,16 @@ def front(result: SearchResult) -> Figure:
 
 
 def progress(result: SearchResult) -> Figure:
-    """Returns each agent's best score so far over its evaluations, without those added after the search."""
+    """Returns each agent's best score so far over what it proposed."""
     import plotly.graph_objects as go
 
     percent = 100 if in_percent(result.metric) else 1
     better, over = max if result.higher_is_better else min, Front(limits=result.limits).over
     runs: dict[str, list[Evaluated]] = {agent: [] for agent in agent_colours(result)}
     for item in result.scored:
-        if not item.extra:
+        if item.proposal:
             runs[item.agent].append(item)
-    longest = max((item.number + 1 for item in result.evaluations if not item.extra), default=0)
+    longest = max((item.number + 1 for item in result.evaluations if item.proposal), default=0)
     figure = go.Figure()
     for agent, colour in agent_colours(result).items():
         scores = [percent * item.value for item in runs[agent]]
@@ -199,7 +199,7 @@ def pareto(result: SearchResult, kind: str) -> list[Evaluated]:
     """Returns the evaluations that none beats in both cost and score, cheapest first."""
     sign = 1 if result.higher_is_better else -1
     found: list[Evaluated] = []
-    for item in sorted(result.scored, key=lambda item: (_cost(item.predicted, kind), -sign * item.value)):
+    for item in sorted(result.compared, key=lambda item: (_cost(item.predicted, kind), -sign * item.value)):
         if not found or sign * item.value > sign * found[-1].value:
             found.append(item)
     return found

@@ -7,6 +7,7 @@ from collections import Counter
 
 from torch.utils import _pytree as pytree
 
+from automc.campaigns.reports.rungs import rung_claims
 from automc.campaigns.reports.table import prediction_error
 from automc.campaigns.result import Row, Tuned, failures
 from automc.campaigns.search import Search
@@ -100,7 +101,7 @@ def claims(search: Search, rows: list[Row]) -> list[str]:
         _by_model(device) if model else _as_measured(device, rows[0].measured.runs),
         f"Test scores are those of the ONNX files in {runs_on.runtime if model else 'that runtime'}; the test set was "
         "read once, after the search.",
-        "Search scores are without any fine-tuning, on images taken from the training set.",
+        f"Search scores are {_before(search.evaluator.last.fidelity.epochs)}, on images taken from the training set.",
         *_tuning(rows, config.finetune.epochs > 0),
         "MACs, parameters and bytes count every layer and equal those of the built models. Memory is that of "
         "activations, computed: what must be there at once in one inference, operators' scratch memory apart.",
@@ -117,16 +118,21 @@ def claims(search: Search, rows: list[Row]) -> list[str]:
         )
         lines.append(sentence(trust(search.setup.table_info.validations, config.subject)))
     extra = sum(done.extra for done in search.evaluations)
-    spent = Counter(done.agent for done in search.evaluations if not done.extra)
+    spent = Counter(done.agent for done in search.evaluations if done.proposal)
     lines.append(
         f"Evaluations: {', '.join(f'{agent} {count}' for agent, count in spent.items())}"
         + (f"; {extra} more were added because measured latency was over the budget." if extra else ".")
     )
+    lines += rung_claims(search.evaluations, search.evaluator.fidelities)
     if (failed := failures(search.evaluations)) is not None:
         lines.append(f"{failed}.")
     for metric, limit in search.setup.projection.limits.items():
         lines.append(f"Budget: predicted {metric} at most {format_cost(metric, limit)}.")
     return lines
+
+
+def _before(epochs: float) -> str:
+    return f"of networks fine-tuned for {format_epochs(epochs)}" if epochs else "without any fine-tuning"
 
 
 def _as_measured(device: Device, runs: int) -> str:

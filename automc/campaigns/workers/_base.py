@@ -18,13 +18,20 @@ class Job:
 
     Attributes:
         agent: who proposed it.
-        number: which proposal of that agent, from 0. The two together name the job.
+        number: which evaluation of that agent, from 0. The two together name the job.
         policy: the policy.
+        rung: at which of the evaluator's fidelities.
     """
 
     agent: str
     number: int
     policy: Policy
+    rung: int = 0
+
+    @property
+    def what(self) -> tuple[Policy, int]:
+        """What is evaluated, whoever asks."""
+        return self.policy, self.rung
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ class Work:
         task: name of the task, or ``path.py:Class``.
         task_args: its arguments.
         folder: where relative paths of the two start.
-        evaluator: the driver's own evaluator; its model, graph, settings and seed are those of all workers.
+        evaluator: the driver's own evaluator; its model, graph, settings, rungs and seed are those of all workers.
     """
 
     task: str

@@ -44,7 +44,7 @@ def evaluated(evaluator: Evaluator, job: Job) -> Outcome:
     """
     start, done, problem = time.perf_counter(), None, None
     try:
-        done = evaluator.evaluate(job.policy)
+        done = evaluator.at(job.rung).evaluate(job.policy)
     except Exception as error:
         if lacking(error):
             raise

@@ -25,7 +25,7 @@ class Shared:
         self._task = work.task, dict(work.task_args), str(Path(work.folder).resolve())
         # what the driver found out about precision holds for all
         self._fidelity = evaluator.fidelity.model_copy(update={"precision": evaluator.precision})
-        self._methods, self._seed = evaluator.compressor.methods, work.seed
+        self._methods, self._seed, self._rungs = evaluator.methods, work.seed, evaluator.fidelities[1:]
         self._parts = ray.put((evaluator.model, evaluator.graph))
 
     def evaluator(self) -> Evaluator:
@@ -37,4 +37,4 @@ class Shared:
         name, arguments, folder = self._task
         task = load_task(name, arguments, Path(folder))  # first, since the model may be of a class in the task's file
         model, graph = ray.get(self._parts)
-        return Evaluator(task, model, graph, self._fidelity, self._methods, self._seed)
+        return Evaluator(task, model, graph, self._fidelity, self._methods, self._seed, self._rungs)
