@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
 
+from automc.agents.program import solver
 from automc.agents.program.matrices import Matrices
 from automc.agents.program.options import looked_at
 from automc.agents.program.rows import Linear
@@ -23,7 +23,6 @@ TOGETHER = 40_000
 
 _SCALE = 1e4  # HiGHS allows rows to be off by 1e-6, and stops 1e-6 from the optimum: far less here than anybody sees
 _TRIES = 3  # how often a bound is tightened where what was found is over it by rounding
-_INFEASIBLE = 2  # of `scipy.optimize.milp`
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,7 @@ class Program:
     Attributes:
         options: for each axis, the numbers of its options that are looked at.
         exact: whether these are all.
+        shape: how many rows and columns it has.
 
     Raises:
         TableError: the price of an operator is not known.
@@ -93,6 +93,7 @@ class Program:
             )
         self._matrix, self._lower, self._upper = matrices.rows.matrix()
         self._budgets = self._matrix[structure:]
+        self.shape = self._matrix.shape
         self._integral = np.zeros(matrices.rows.columns, dtype=np.uint8)
         self._integral[np.concatenate(self._choices)] = 1
         counts = np.diff(self._matrix[:structure].tocsc().indptr)
@@ -122,15 +123,10 @@ class Program:
         upper, index, bound, status = self._upper.copy(), None, None, 1
         for _ in range(_TRIES):
             left = max(seconds - (time.perf_counter() - began), 0.0)
-            found = milp(
-                costs[used] * scale,
-                integrality=self._integral[used],
-                bounds=Bounds(0, 1),
-                constraints=LinearConstraint(self._matrix[:, used], self._lower, upper),
-                options={"time_limit": left, "mip_rel_gap": gap},
-            )
+            matrix, whole = self._matrix[:, used], self._integral[used]
+            found = solver.solve(costs[used] * scale, whole, matrix, self._lower, upper, left, gap)
             status = found.status
-            if status == _INFEASIBLE:
+            if status == solver.INFEASIBLE:
                 raise self._infeasible()
             if found.x is None:
                 break
