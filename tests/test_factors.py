@@ -14,7 +14,7 @@ from automc.search_spaces import SpaceConfig, build_space
 from tests.networks import Example, networks, priced, randomize, with_random_table
 
 seeds = st.integers(0, 2**16)
-POLICIES = 40
+POLICIES = 30
 
 
 def assert_equals_the_cost_model(model: CostModel, metric: str, seed: int) -> None:
@@ -30,26 +30,26 @@ def assert_equals_the_cost_model(model: CostModel, metric: str, seed: int) -> No
         assert found == pytest.approx(model.prices(policies, [metric])[metric], rel=1e-9)
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(networks(), seeds, st.sampled_from(["macs", "params", "size"]))
 def test_widths_and_int8_on_a_processor(example: Example, seed: int, metric: str) -> None:
     assert_equals_the_cost_model(priced(example), metric, seed)
 
 
-@settings(max_examples=12)
+@settings(max_examples=5)
 @given(networks(grouped=False), seeds)
 def test_latency_on_a_processor(example: Example, seed: int) -> None:
     assert_equals_the_cost_model(with_random_table(priced(example), seed), "latency", seed)
 
 
-@settings(max_examples=12)
+@settings(max_examples=5)
 @given(networks(), seeds, st.sampled_from(["params", "size"]), st.sets(st.sampled_from([2, 3, 8, 32]), min_size=1))
 def test_simulated_bits(example: Example, seed: int, metric: str, bits: set[int]) -> None:
     model = priced(example, SpaceConfig(min_keep=0.01, bits=tuple(bits), simulate=True))
     assert_equals_the_cost_model(model, metric, seed)
 
 
-@settings(max_examples=12)
+@settings(max_examples=5)
 @given(networks(), seeds, st.sampled_from(["latency", "energy", "size"]))
 def test_bits_of_each_layer_on_an_accelerator(example: Example, seed: int, metric: str) -> None:
     hardware = make_accelerator("bismo-cloud")

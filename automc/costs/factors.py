@@ -11,6 +11,7 @@ import numpy as np
 
 from automc.costs.signals import Chosen, Signal, both, holds, parts_of
 
+
 @dataclass(frozen=True)
 class Factor:
     """What a sum gains from a few axes where something holds.

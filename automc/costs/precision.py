@@ -96,7 +96,7 @@ class Precisions:
             {layer.name: asked.get(layer.name, never) for layer in self.layers},
             {block: flags(column, np.arange(sizes[column]) > 0) for block, column in self._kept.items()},
             {
-                unit: flags(column, (bits < FLOAT_BITS).any(axis=1)[: sizes[column]])
+                unit: flags(column, bits[: sizes[column]].min(axis=1) < FLOAT_BITS)
                 for unit, column, bits in zip(self._apart, self._apart_columns, self._simulated, strict=True)
             },
         )

@@ -8,6 +8,7 @@ from typing import cast
 
 import numpy as np
 
+
 class Signal:
     """Something that holds under some policies: an expression over what is chosen on axes.
 

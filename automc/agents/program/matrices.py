@@ -14,7 +14,8 @@ from automc.costs.factors import Factor, Factors, merged
 from automc.costs.signals import All, Chosen, Signal, both, inverted, parts_of
 from automc.search_spaces import SearchSpace
 
-_NOTHING = Linear(np.zeros(0, dtype=np.int64), np.zeros(0))
+Block = tuple[Signal | int, tuple[int, ...]]
+"""When something counts, and the axes that it is over."""
 
 
 class Matrices:
@@ -39,7 +40,7 @@ class Matrices:
         self._space, self._options, self.rows = space, options, Rows()
         self.choices = [self.rows.add_columns(len(numbers)) for numbers in options]
         for axis, columns in enumerate(self.choices):
-            whole = Linear(columns, np.ones(len(columns)))
+            whole = Linear.sum(columns)
             if (owner := space.owners[axis]) < 0:
                 self.rows.equal(whole, 1)
             else:
@@ -56,8 +57,8 @@ class Matrices:
         columns = self._add_blocks([block for block in blocks if not self._is_plain(*block)])
         return {metric: self._sum(factors, columns) for metric, factors in metrics.items()}
 
-    def _sum(self, factors: Factors, columns: Mapping[tuple[Signal | int, tuple[int, ...]], np.ndarray]) -> Linear:
-        found = [Linear(_NOTHING.columns, _NOTHING.coefficients, factors.constant)]
+    def _sum(self, factors: Factors, columns: Mapping[Block, np.ndarray]) -> Linear:
+        found = [Linear.only(factors.constant)]
         for factor in factors.factors:
             if self._is_plain(factor.when, factor.axes):
                 found.append(self._plain(factor))
@@ -77,24 +78,20 @@ class Matrices:
 
     def _plain(self, factor: Factor) -> Linear:
         if not factor.axes:
-            when = self._expression(factor.when)
-            return Linear(when.columns, when.coefficients * float(factor.table), when.constant * float(factor.table))
+            return self._expression(factor.when) * float(factor.table)
         axis = factor.axes[0]
         found = Linear(self.choices[axis], factor.table)
         if factor.when == 1 and (owner := self._space.owners[axis]) >= 0:  # as it is in the original, if nobody sees it
-            last, kept = float(factor.table[-1]), self._kept(owner)
-            found = found + Linear(kept.columns, -last * kept.coefficients, last)
+            found = found + (Linear.only(1.0) - self._kept(owner)) * float(factor.table[-1])
         return found
 
-    def _add_blocks(
-        self, blocks: Sequence[tuple[Signal | int, tuple[int, ...]]]
-    ) -> dict[tuple[Signal | int, tuple[int, ...]], np.ndarray]:
+    def _add_blocks(self, blocks: Sequence[Block]) -> dict[Block, np.ndarray]:
         """Adds the columns of tables over several axes, or of one that only sometimes counts; returns their numbers."""
         columns = {}
         for when, axes in blocks:
             numbers = self.rows.add_columns(int(np.prod([len(self._options[axis]) for axis in axes])))
             columns[when, axes] = numbers.reshape([len(self._options[axis]) for axis in axes])
-            self.rows.equal(Linear(numbers, np.ones(len(numbers))) - self._expression(when), 0)
+            self.rows.equal(Linear.sum(numbers) - self._expression(when), 0)
         for group in _exclusive(blocks):
             axes = group[0][1]
             for place, axis in enumerate(axes):
@@ -102,13 +99,13 @@ class Matrices:
                 for number in range(len(self._options[axis])):
                     inside = np.concatenate([columns[block].take(number, axis=place).ravel() for block in group])
                     chosen = self._option(axis, number, seen)
-                    self.rows.at_most(Linear(inside, np.ones(len(inside))) - chosen, 0)
+                    self.rows.at_most(Linear.sum(inside) - chosen, 0)
         return columns
 
     def _expression(self, signal: Signal | int) -> Linear:
         """Returns what is 1 where a signal holds, else 0."""
         if not isinstance(signal, Signal):
-            return Linear(_NOTHING.columns, _NOTHING.coefficients, float(signal & 1))
+            return Linear.only(float(signal & 1))
         if signal not in self._gates:
             self._gates[signal] = self._gate(signal)
         return self._gates[signal]
@@ -117,13 +114,13 @@ class Matrices:
         if isinstance(signal, Chosen):
             return self._taken(signal, False)
         if not isinstance(signal, All):
-            return Linear(_NOTHING.columns, _NOTHING.coefficients, 1.0) - self._expression(inverted(signal))
+            return Linear.only(1.0) - self._expression(inverted(signal))
         # an option inside a block is only taken where the block stays: nothing more needs saying of the block then
-        said = {part for part in signal.parts if isinstance(part, Chosen) and self._stays(part.axis)}
-        said = {part for part in said if isinstance(part, Chosen) and self._stays(part.axis) <= signal.parts}
-        implied = {stays for part in said if isinstance(part, Chosen) for stays in self._stays(part.axis)}
-        conditions = [self._taken(part, True) for part in said if isinstance(part, Chosen)]
-        conditions += [self._expression(part) for part in signal.parts - said - implied]
+        chosen = [part for part in signal.parts if isinstance(part, Chosen)]
+        inside = [part for part in chosen if frozenset() != self._stays(part.axis) <= signal.parts]
+        implied = frozenset[Signal]().union(inside, *(self._stays(part.axis) for part in inside))
+        conditions = [self._taken(part, True) for part in inside]
+        conditions += [self._expression(part) for part in signal.parts - implied]
         if len(conditions) == 1:
             return conditions[0]
         gate = Linear.one(int(self.rows.add_columns(1)[0]))
@@ -136,7 +133,7 @@ class Matrices:
         """Returns whether an axis takes one of some options; ``seen``: and the block that it is in stays."""
         numbers = np.flatnonzero(np.isin(self._options[chosen.axis], list(chosen.options)))
         options = [self._option(chosen.axis, int(number), seen) for number in numbers]
-        return reduce(add, options, _NOTHING)
+        return reduce(add, options, Linear.only(0.0))
 
     def _option(self, axis: int, number: int, seen: bool) -> Linear:
         """Returns whether an axis takes the option of a number; the last one too where its block has gone."""
@@ -144,7 +141,7 @@ class Matrices:
         owner = self._space.owners[axis]
         if owner < 0 or seen or number < len(self._options[axis]) - 1:
             return found
-        return found + Linear(_NOTHING.columns, _NOTHING.coefficients, 1.0) - self._kept(owner)
+        return found + Linear.only(1.0) - self._kept(owner)
 
     def _kept(self, block: int) -> Linear:
         return Linear.one(int(self.choices[block][-1]))
@@ -156,10 +153,10 @@ class Matrices:
 
 
 def _exclusive(
-    blocks: Sequence[tuple[Signal | int, tuple[int, ...]]],
-) -> list[list[tuple[Signal | int, tuple[int, ...]]]]:
+    blocks: Sequence[Block],
+) -> list[list[Block]]:
     """Groups blocks of the same axes of which never two count: their columns share the options' own."""
-    groups: list[list[tuple[Signal | int, tuple[int, ...]]]] = []
+    groups: list[list[Block]] = []
     for when, axes in blocks:
         for group in groups:
             if group[0][1] == axes and all(both([when, other]) == 0 for other, _ in group):

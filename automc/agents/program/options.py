@@ -29,8 +29,7 @@ def looked_at(
     """
     space, counts = model.space, model.space.sizes.copy()
     depends = np.unique(np.concatenate([model.summands(metric).depends for metric in metrics]), axis=0)
-    depends = depends[:, :] & ~space.is_depth
-    scopes = {tuple(np.flatnonzero(row).tolist()) for row in depends}
+    scopes = {tuple(np.flatnonzero(row & ~space.is_depth).tolist()) for row in depends}
     large = [scope for scope in scopes if len(scope) > 1 and not any(set(scope) < set(other) for other in scopes)]
     while large:
         sizes = [int(np.prod(counts[list(scope)])) for scope in large]

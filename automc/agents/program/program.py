@@ -14,12 +14,11 @@ from automc.agents.program.matrices import Matrices
 from automc.agents.program.options import looked_at
 from automc.agents.program.rows import Linear
 from automc.costs import Projection
-from automc.costs.reach import cheapest, refusal
 
 ENTRIES = 20_000
 """What a table of costs has at most; where it would have more, fewer options are looked at."""
-TOGETHER = 40_000
-"""What all tables over several axes have at most: more of them take HiGHS minutes."""
+TOGETHER = 10_000
+"""What all tables over several axes have at most: HiGHS takes about a second for so many."""
 
 _SCALE = 1e4  # HiGHS allows rows to be off by 1e-6, and stops 1e-6 from the optimum: far less here than anybody sees
 _TRIES = 3  # how often a bound is tightened where what was found is over it by rounding
@@ -34,7 +33,7 @@ class Solution:
         objective: its harm, the sum over axes.
         bound: no policy of the options that were looked at has less; None where nothing is known.
         gap: how much of the objective lies above the bound, at least 0; None where nothing is known.
-        seconds: that it took.
+        seconds: that the solver and what follows took; writing the program is not counted.
         status: ``optimal`` within the gap that was allowed, stopped at its ``time`` with the best found so far, or
             ``projected``: nothing was found in time, so this is the better of the uniform policies.
         exact: whether all options of all axes were looked at; a gap is of those that were.
@@ -55,10 +54,10 @@ class Program:
         minimize    sum_a sum_o harm[a, o] x[a, o]
         subject to  sum_o x[a, o] = 1 for each axis a,   price_m(x) <= limit_m for each budget m
 
-    with x binary, as HAWQ-V3 (Yao et al., ICML 2021) chooses bits. Prices are the cost model's own: sums of tables, each
-    over what an operator depends on (`Factors`), with what runs in int8 and which blocks stay as conditions. So the
-    optimum is that of the cost model, whose latencies need not be sums over layers. What is written once is solved for
-    as many harms as one likes.
+    with x binary, as HAWQ-V3 (Yao et al., ICML 2021) chooses bits. Prices are the cost model's own: sums of tables,
+    each over what an operator depends on (`Factors`), with what runs in int8 and which blocks stay as conditions. So
+    the optimum is that of the cost model, whose latencies need not be sums over layers. What is written once is solved
+    for as many harms as one likes. Who has more time than the solver needs gets the same policy each time.
 
     Args:
         projection: the budgets, and the cost model that prices policies.
@@ -108,44 +107,52 @@ class Program:
             harms: for each axis, (O,) what each of its options adds to the objective.
             seconds: for which the solver may look.
             gap: share of the objective that it may be away from the optimum.
-
-        Raises:
-            BudgetError: no policy of the options that are looked at keeps the budgets; it names the smallest.
         """
         began = time.perf_counter()
-        scores = [self._harm(harms, index) for index in self._starts]
-        start, offset = self._starts[int(np.argmin(scores))], sum(float(each[-1]) for each in harms)
+        start = self._starts[int(self._harms(harms, self._starts).argmin())]
+        offset = sum(float(each[-1]) for each in harms)
         costs = np.zeros(len(self._integral))
         for columns, numbers, each in zip(self._choices, self.options, harms, strict=True):
             costs[columns] = each[numbers] - each[-1]
-        used = self._undominated(costs)
-        scale = _SCALE / (abs(min(scores) - offset) or np.abs(costs).max() or 1.0)
-        upper, index, bound, status = self._upper.copy(), None, None, 1
+        scale = _SCALE / (abs(self._harm(harms, start) - offset) or np.abs(costs).max() or 1.0)
+        found, bound, optimal = self._search(costs * scale, seconds, gap)
+        index = start if found is None else found if self._fits(found) else self._projection.project(found)
+        index = self._filled(index, harms)
+        objective, least = self._harm(harms, index), None if bound is None else bound / scale + offset
+        return Solution(
+            index,
+            objective,
+            least,
+            None if least is None else max(objective - least, 0.0) / max(abs(objective), 1e-12),
+            time.perf_counter() - began,
+            "projected" if found is None else "optimal" if optimal else "time",
+            self.exact,
+        )
+
+    def _search(self, costs: np.ndarray, seconds: float, gap: float) -> tuple[np.ndarray | None, float | None, bool]:
+        """Returns the best policy (A,) that was found, the bound of the first try, and whether that was the end of it.
+
+        A policy that is over a budget by rounding is looked for once more, with that budget tightened by as much.
+        """
+        used, upper, began = self._undominated(costs), self._upper.copy(), time.perf_counter()
+        matrix, integral = self._matrix[:, used], self._integral[used]
+        index, bound, optimal = None, None, False
         for _ in range(_TRIES):
             left = max(seconds - (time.perf_counter() - began), 0.0)
-            matrix, whole = self._matrix[:, used], self._integral[used]
-            found = solver.solve(costs[used] * scale, whole, matrix, self._lower, upper, left, gap)
-            status = found.status
-            if status == solver.INFEASIBLE:
-                raise self._infeasible()
+            found = solver.solve(costs[used], integral, matrix, self._lower, upper, left, gap)
             if found.x is None:
-                break
-            index = self._read(found.x, used)
-            bound = found.mip_dual_bound / scale + offset if bound is None else bound
-            if self._projection.fits(index[None])[0]:
-                break
+                return index, bound, False
+            values = np.zeros(len(costs))
+            values[used] = found.x
+            index = self._read(values)
+            if bound is None and np.isfinite(found.mip_dual_bound):
+                bound = float(found.mip_dual_bound)
+            optimal = bool(found.success)
             over = self._over(index)
+            if not over.any():
+                break
             upper[len(upper) - len(over) :] -= 2 * over
-        if index is None:
-            index, bound = start, None
-        elif not self._projection.fits(index[None])[0]:
-            index = self._projection.project(index)
-        index = self._filled(index, harms)
-        objective = self._harm(harms, index)
-        away = None if bound is None else max(objective - bound, 0.0) / max(abs(objective), 1e-12)
-        said: Literal["optimal", "time", "projected"] = "optimal" if status == 0 else "time"
-        took = time.perf_counter() - began
-        return Solution(index, objective, bound, away, took, said if bound is not None else "projected", self.exact)
+        return index, bound, optimal
 
     def _undominated(self, costs: np.ndarray) -> np.ndarray:
         """Returns the columns, but for options that another of their axis is better than, or as good as, in all."""
@@ -158,12 +165,15 @@ class Program:
             used[columns] = ~(better & (~alike | np.tri(len(columns), k=-1, dtype=bool))).any(axis=1)
         return np.flatnonzero(used)
 
-    def _read(self, x: np.ndarray, used: np.ndarray) -> np.ndarray:
-        """Returns the policy (A,) of the columns' values."""
-        values = np.zeros(len(self._integral))
-        values[used] = x
-        index = np.array([n[values[c].argmax()] for n, c in zip(self.options, self._choices, strict=True)])
-        return self._space.canonical(index)
+    def _read(self, values: np.ndarray) -> np.ndarray:
+        """Returns the policy (A,) that columns of these values stand for."""
+        index = [
+            numbers[values[columns].argmax()] for numbers, columns in zip(self.options, self._choices, strict=True)
+        ]
+        return self._space.canonical(np.array(index))
+
+    def _fits(self, index: np.ndarray) -> bool:
+        return bool(self._projection.fits(index[None])[0])
 
     def _over(self, index: np.ndarray) -> np.ndarray:
         """Returns (M,) by how much a policy is over each budget, in units of its row."""
@@ -190,7 +200,3 @@ class Program:
 
     def _harms(self, harms: Sequence[np.ndarray], indices: np.ndarray) -> np.ndarray:
         return np.asarray(sum(each[indices[:, axis]] for axis, each in enumerate(harms)))
-
-    def _infeasible(self) -> Exception:
-        model, budgets = self._projection.model, self._projection.budgets
-        return refusal(model, budgets[0], cheapest(model, budgets[0].metric))

@@ -23,16 +23,26 @@ class Linear:
         """Returns one column by itself."""
         return cls(np.array([column]), np.ones(1))
 
+    @classmethod
+    def only(cls, constant: float) -> Linear:
+        """Returns a constant."""
+        return cls(np.zeros(0, dtype=np.int64), np.zeros(0), constant)
+
+    @classmethod
+    def sum(cls, columns: np.ndarray) -> Linear:
+        """Returns a sum of columns."""
+        return cls(columns, np.ones(len(columns)))
+
+    def __mul__(self, factor: float) -> Linear:
+        return Linear(self.columns, self.coefficients * factor, self.constant * factor)
+
     def __add__(self, other: Linear) -> Linear:
         columns = np.concatenate([self.columns, other.columns])
         coefficients = np.concatenate([self.coefficients, other.coefficients])
         return Linear(columns, coefficients, self.constant + other.constant)
 
-    def __neg__(self) -> Linear:
-        return Linear(self.columns, -self.coefficients, -self.constant)
-
     def __sub__(self, other: Linear) -> Linear:
-        return self + -other
+        return self + other * -1
 
 
 @dataclass

@@ -12,9 +12,6 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, OptimizeResult, milp
 from scipy.sparse import csc_array
 
-INFEASIBLE = 2
-"""Its status for a program that nothing fulfils."""
-
 
 def solve(
     costs: np.ndarray,
