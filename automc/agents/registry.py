@@ -47,6 +47,10 @@ AGENTS = {
         "automc.agents.rl.off_policy:HAQ",
         "HAQ (Wang et al., CVPR 2019): DDPG over bits of weights and activations, rolled back onto the budget",
     ),
+    "ilp": (
+        "automc.agents.program.agent:IntegerProgram",
+        "integer program: the least sum of sensitivities that keeps the budgets, by the cost model; one evaluation",
+    ),
     "netadapt": (
         "automc.agents.netadapt:NetAdapt",
         "NetAdapt (Yang et al., ECCV 2018): a little less of one axis at a time, down to the budget",
