@@ -69,7 +69,8 @@ class TestTPE(AgentSuite):
 
 def test_every_agent_has_its_suite() -> None:
     learning = {"amc", "ddpg", "haq", "ppo", "sac", "td3"}  # in test_learning_agents.py
-    known = {"int8", "uniform", "uniform+int8", "uniform-bits", "random", "tpe"}
+    known = {"ilp"}  # in test_program_agents.py
+    known |= {"int8", "uniform", "uniform+int8", "uniform-bits", "random", "tpe"}
     assert set(AGENTS) - learning == known, "a new agent needs a class above"
 
 

@@ -34,6 +34,10 @@ AGENTS = {
         "automc.agents.rl.off_policy:HAQ",
         "HAQ (Wang et al., CVPR 2019): DDPG over bits of weights and activations, rolled back onto the budget",
     ),
+    "ilp": (
+        "automc.agents.program.agent:IntegerProgram",
+        "integer program: the least sum of sensitivities that keeps the budgets, by the cost model; one evaluation",
+    ),
     "ppo": ("automc.agents.rl.ppo:PPOAgent", "proximal policy optimization over everything"),
     "sac": ("automc.agents.rl.off_policy:SACAgent", "soft actor-critic over everything"),
     "td3": ("automc.agents.rl.off_policy:TD3Agent", "twin delayed DDPG over everything"),

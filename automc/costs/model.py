@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from automc.costs.factors import Factors
 from automc.costs.latency import LatencyModel, ProductModel
 from automc.costs.memory import MemoryModel
 from automc.costs.parts import PartPrices, Parts, spread
@@ -119,6 +120,22 @@ class CostModel:
         if metric not in self._summands:
             self._summands[metric] = self._make_summands(metric)
         return self._summands[metric]
+
+    def factors(self, metric: str, options: Sequence[np.ndarray] | None = None) -> Factors:
+        """Returns a metric other than memory as a sum of small tables.
+
+        Args:
+            metric: which.
+            options: for each axis, the numbers of the options that are looked at, ascending; None for all.
+
+        Raises:
+            TableError: the price of an operator is not known.
+            ValueError: the metric is not known, as latency without a table.
+        """
+        options = [np.arange(size) for size in self.space.sizes] if options is None else options
+        summands = self.summands(metric)
+        found = summands.factors(self.space.full, options, self.precisions.signals())
+        return Factors(found, options, summands.constant)
 
     def _make_summands(self, metric: str) -> Summands:
         if metric in EXACT:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 
 import numpy as np
 
+from automc.costs.factors import Factor, combinations
+from automc.costs.signals import both, chosen
 from automc.costs.summands import Summands
 from automc.graph import ModelGraph
 from automc.graph.ops import OUTSIDE
@@ -168,10 +170,26 @@ class PartPrices(Summands):
 
     def of(self, indices: np.ndarray, placement: Placement | None) -> np.ndarray:
         """Returns (B, P) what each part adds; raises TableError for one that runs and is not known."""
+        runs = self._runs(indices, placement)
+        return np.where(runs, self._look_up(indices, runs), 0.0)
+
+    def factors(self, full: np.ndarray, options: Sequence[np.ndarray], signals: Placement) -> Iterator[Factor]:
+        """Yields for each part what it adds where it runs; raises TableError for one that is not known."""
+        for number, part in enumerate(self._parts):
+            conditions = [getattr(signals, table)[row, 0] for table, row, _ in part.when]
+            conditions = [each if when[2] else ~each for each, when in zip(conditions, part.when, strict=True)]
+            when = both([*conditions, *[chosen(part.owner, np.arange(2) > 0)] * (part.owner >= 0)])
+            if when != 0:
+                axes, shape = tuple(part.axes), [len(options[axis]) for axis in part.axes]
+                policies = combinations(full, axes, options)
+                prices = self.only(np.array([number]))._look_up(policies, np.ones((len(policies), 1), dtype=bool))
+                yield Factor(when, axes, prices.reshape(shape))
+
+    def _look_up(self, indices: np.ndarray, runs: np.ndarray) -> np.ndarray:
+        """Returns (B, P) the prices of parts, right where it is said that they run."""
         keys = np.broadcast_to(self._starts, (len(indices), len(self._starts)))
         for axes, strides in zip(self._axes.T, self._strides.T, strict=True):
             keys = keys + indices[:, axes] * strides
-        runs = self._runs(indices, placement)
         prices = self._known[keys]
         unknown = np.isnan(prices) & runs
         if unknown.any():
@@ -180,7 +198,7 @@ class PartPrices(Summands):
                 signature = self._parts[part].signature(indices[policy])
                 self._known[key] = _PRICES[self._metric](self._hardware, signature)
             prices = self._known[keys]
-        return np.where(runs, prices, 0.0)
+        return prices
 
     def only(self, which: np.ndarray) -> PartPrices:
         """Returns some of the parts (their numbers) by themselves."""

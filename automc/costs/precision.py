@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
 
+from automc.costs.signals import Signal, chosen
 from automc.graph import ModelGraph
 from automc.graph.ops import OUTSIDE
 from automc.graph.quantizers import Placement, Quantizers
@@ -78,14 +80,25 @@ class Precisions:
             self._last = last = key, self._place(indices[:1])
         return last[1].repeated(len(indices))
 
+    def signals(self) -> Placement:
+        """Returns the placement (O + 1, 1) under any canonical policy, in signals instead of flags."""
+        return self._placed(lambda column, said: np.array([chosen(column, said)], dtype=object))
+
     def _place(self, indices: np.ndarray) -> Placement:
-        never = np.zeros(len(indices), dtype=bool)
-        asked = {unit: is_int8[indices[:, column]] for unit, (column, is_int8) in self._int8.items()}
-        apart = np.any(self._simulated_bits(indices) < FLOAT_BITS, axis=2)
+        return self._placed(lambda column, said: said[indices[:, column]])
+
+    def _placed(self, flags: Callable[[int, np.ndarray], np.ndarray]) -> Placement:
+        """Returns the placement from which policies take, on one axis (its number), options of which it is said."""
+        sizes = self._space.sizes
+        asked = {unit: flags(column, is_int8) for unit, (column, is_int8) in self._int8.items()}
+        never = flags(0, np.zeros(sizes[0], dtype=bool))
         return self._quantizers.place(
             {layer.name: asked.get(layer.name, never) for layer in self.layers},
-            {block: indices[:, column] > 0 for block, column in self._kept.items()},
-            dict(zip(self._apart, apart.T, strict=True)),
+            {block: flags(column, np.arange(sizes[column]) > 0) for block, column in self._kept.items()},
+            {
+                unit: flags(column, (bits < FLOAT_BITS).any(axis=1)[: sizes[column]])
+                for unit, column, bits in zip(self._apart, self._apart_columns, self._simulated, strict=True)
+            },
         )
 
     def weight_bits(self, indices: np.ndarray, placement: Placement, layers: np.ndarray) -> np.ndarray:
@@ -98,6 +111,21 @@ class Precisions:
         found = np.zeros((len(layers), len(self._space.axes)), dtype=bool)
         found[np.arange(len(layers)), self._columns[layers]] = self._tables[layers] >= 0
         return found
+
+    def weights_of(self, layer: int, signals: Placement) -> tuple[Signal | int, int, np.ndarray]:
+        """Returns what `weight_bits` says of one layer under every policy.
+
+        Returns:
+            When it runs in int8; the axis of its simulated bits, and its weights' bits there by option where it does
+            not run in int8; no bits where it is in float then.
+        """
+        table, axis = int(self._tables[layer]), int(self._columns[layer])
+        bits = self._weights[table] if table >= 0 else np.zeros(0, dtype=np.int64)
+        return signals.int8[self._heads[layer], 0], axis, bits
+
+    def read_by_option(self) -> list[tuple[int, np.ndarray]]:
+        """Returns, for layers that may be simulated, the axis and the bits of activations they read, by its option."""
+        return [(axis, bits[:, 1]) for axis, bits in zip(self._apart_columns, self._simulated, strict=True)]
 
     def quantizers(self, indices: np.ndarray, placement: Placement) -> np.ndarray:
         """Returns (B,) how many quantizers activations go through: behind operators, and before simulated layers."""

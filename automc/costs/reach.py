@@ -46,19 +46,30 @@ def check_reachable(model: CostModel, budgets: list[Budget]) -> None:
     """
     original = model.prices(model.space.full[None])
     for budget in budgets:
-        full = original[budget.metric][0]
         index = cheapest(model, budget.metric)
         smallest = model.prices(index[None], [budget.metric])[budget.metric][0]
-        if smallest > budget.limit(full):
-            share = min(math.ceil(1000 * smallest / full) / 10, 100)
-            parts = list(model.breakdown(index, budget.metric).items())[:3]
-            most = ", ".join(f"{name} {format_cost(budget.metric, value)}" for name, value in parts)
-            raise BudgetError(
-                f"budget '{budget.text}' cannot be reached: the smallest {budget.metric} in this space is "
-                f"{format_cost(budget.metric, _rounded_up(smallest))} ({share:g}% of the original's "
-                f"{format_cost(budget.metric, full)}); most of it is left in {most}. Allow more, or widen the space "
-                "(min_keep, channel_multiple, depth; 'automc inspect' lists what is frozen and why)"
-            )
+        if smallest > budget.limit(original[budget.metric][0]):
+            raise refusal(model, budget, index)
+
+
+def refusal(model: CostModel, budget: Budget, index: np.ndarray) -> BudgetError:
+    """Returns what to say of a budget that cannot be reached.
+
+    Args:
+        model: prices policies.
+        budget: the one that is too small.
+        index: option numbers (A,) of the policy that costs least.
+    """
+    full, smallest = model.prices(np.stack([model.space.full, index]), [budget.metric])[budget.metric]
+    share = min(math.ceil(1000 * smallest / full) / 10, 100)
+    parts = list(model.breakdown(index, budget.metric).items())[:3]
+    most = ", ".join(f"{name} {format_cost(budget.metric, value)}" for name, value in parts)
+    return BudgetError(
+        f"budget '{budget.text}' cannot be reached: the smallest {budget.metric} in this space is "
+        f"{format_cost(budget.metric, _rounded_up(smallest))} ({share:g}% of the original's "
+        f"{format_cost(budget.metric, full)}); most of it is left in {most}. Allow more, or widen the space "
+        "(min_keep, channel_multiple, depth; 'automc inspect' lists what is frozen and why)"
+    )
 
 
 def _rounded_up(value: float) -> float:

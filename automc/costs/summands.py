@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 import numpy as np
 
+from automc.costs.factors import Factor
 from automc.graph.quantizers import Placement
 
 
@@ -32,6 +34,19 @@ class Summands(ABC):
     @abstractmethod
     def only(self, which: np.ndarray) -> Self:
         """Returns some of them (their numbers, ascending) by themselves."""
+
+    @abstractmethod
+    def factors(self, full: np.ndarray, options: Sequence[np.ndarray], signals: Placement) -> Iterator[Factor]:
+        """Yields what they and nothing else add, under every policy that takes some options.
+
+        Args:
+            full: (A,) the last option of each axis.
+            options: for each axis, the numbers of those that are looked at.
+            signals: the placement of every policy, see `Precisions.signals`.
+
+        Raises:
+            TableError: the price of one is not known.
+        """
 
     def prices(self, indices: np.ndarray, placement: Placement | None) -> np.ndarray:
         """Returns their sums (B,)."""

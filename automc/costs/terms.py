@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
 
+from automc.costs.factors import Factor, combinations
 from automc.costs.macs import mac_terms
 from automc.costs.parts import owner_of
 from automc.costs.precision import Precisions
 from automc.costs.products import Products
+from automc.costs.signals import both, chosen
 from automc.costs.summands import Summands
 from automc.graph import ModelGraph
 from automc.graph.quantizers import Placement
 from automc.search_spaces import SearchSpace
-from automc.search_spaces.policy import FLOAT_BITS
+from automc.search_spaces.policy import FLOAT_BITS, INT8_BITS
 
 EXACT = ("macs", "params", "size")
 _QUANTIZER_BYTES = 8  # of an activation's scale and zero point
@@ -99,6 +101,32 @@ class Terms(Summands):
         part._layers, part._states = self._layers[kept], whens * len(kept) + places
         part.names, part.depends = [self.names[number] for number in which], self.depends[which]
         return part
+
+    def factors(self, full: np.ndarray, options: Sequence[np.ndarray], signals: Placement) -> Iterator[Factor]:
+        """Yields for each term what it adds, by what runs in int8 and by simulated bits, and for each quantizer."""
+        depends = self._products.depends
+        states = dict(zip(self._lowered.tolist(), self._states.tolist(), strict=True))
+        for term, owner in enumerate(self._owners.tolist()):
+            there = [chosen(owner, np.arange(2) > 0)] * (owner >= 0)
+            axes = tuple(np.flatnonzero(depends[term]).tolist())
+            only, shape = self._products.only(np.array([term])), [len(options[axis]) for axis in axes]
+            amounts = only.of(combinations(full, axes, options))[:, 0].reshape(shape)
+            if term not in states:
+                yield Factor(both(there), axes, amounts)
+                continue
+            when, place = divmod(states[term], len(self._layers))
+            int8, axis, bits = self._precisions.weights_of(self._layers[place], signals)
+            yield Factor(both([*there, int8]), axes, amounts * _TIMES[when][INT8_BITS[0]])
+            times = _TIMES[when][bits[options[axis]] if len(bits) else FLOAT_BITS]
+            within = (*axes, axis) if len(bits) else axes
+            order = np.argsort(within)
+            table = np.multiply.outer(amounts, times).transpose(order)
+            yield Factor(both([*there, ~int8]), tuple(np.array(within, dtype=np.int64)[order].tolist()), table)
+        if self._quantizers:
+            for placed in signals.placed[:, 0]:
+                yield Factor(both([placed]), (), np.array(float(_QUANTIZER_BYTES)))
+            for axis, before in self._precisions.read_by_option():
+                yield Factor(1, (axis,), _QUANTIZER_BYTES * (before < FLOAT_BITS)[options[axis]].astype(float))
 
     def _find_axes(self, space: SearchSpace) -> np.ndarray:
         depends = self._products.depends

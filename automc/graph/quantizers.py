@@ -101,14 +101,16 @@ class Quantizers:
     ) -> Placement:
         """Returns the placement under B policies.
 
+        Flags are only combined by ``&``, ``|`` and ``~``: they may be arrays of objects that know these, too.
+
         Args:
             int8: for each layer, (B,) whether it is asked to run in int8.
             kept: for each block, (B,) whether it stays.
             apart: for layers that may have other bits, (B,) whether they do: these never run in int8.
         """
         kept = kept or {}
-        count = next((len(flags) for flags in (*int8.values(), *kept.values())), 1)
-        present = np.ones((len(self._ops) + 1, count), dtype=bool)
+        flags = next(iter((*int8.values(), *kept.values())), np.zeros(1, dtype=bool))
+        present = np.ones((len(self._ops) + 1, len(flags)), dtype=flags.dtype)
         for name, span in self._spans.items():
             present[span.inside] &= kept[name]
         runs, quantized = self._flow(int8, kept, present, apart or {})
@@ -146,7 +148,7 @@ class Quantizers:
             elif index in self._sums:
                 runs[index] = quantized[op.sources[0]] & quantized[op.sources[1]]
             elif index in self._between:
-                runs[index] = quantized[list(op.sources)].all(axis=0) & wanted[index]
+                runs[index] = np.bitwise_and.reduce(quantized[list(op.sources)], axis=0) & wanted[index]
             elif self._moves[index] and op.sources[0] != OUTSIDE:
                 runs[index] = quantized[op.sources[0]]
             runs[index] &= present[index]
@@ -207,7 +209,7 @@ class Quantizers:
         """The result of a dropped block is in the state of what the block would have read."""
         if index in self._results:
             name = self._results[index]
-            state[index] = np.where(kept[name], state[index], state[self._spans[name].source])
+            state[index] = (kept[name] & state[index]) | (~kept[name] & state[self._spans[name].source])
 
 
 class Span:
