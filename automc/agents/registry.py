@@ -11,6 +11,10 @@ from automc.agents._base import Agent, Problem
 from automc.errors import ConfigError, nearest
 
 AGENTS = {
+    "auto": (
+        "automc.agents.auto:Auto",
+        "the default: integer programs over sensitivities that are learned, by Thompson sampling",
+    ),
     "int8": (
         "automc.agents.uniform:Int8",
         "control: every layer in int8 that can, whatever the budget; one evaluation",
