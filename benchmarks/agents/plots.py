@@ -107,7 +107,7 @@ def page(out: Path, names: list[str]) -> str:
             f"<div>{plot_html(plot(runs, against, looks), f'{name}-{against}', first=number == place == 0)}</div>"
             for place, against in enumerate(AXES)
         )
-        title = escape(find_case(name).title)
+        title = escape(find_case(name).heading)
         parts.append(f"<h2>{title}</h2>\n<p class=key>{keys}</p>\n<div class=two>{plots}</div>\n")
     return (
         '<!doctype html>\n<html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">\n'

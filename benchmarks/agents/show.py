@@ -53,7 +53,7 @@ class Table:
         measured = ["measured latency, %"] if self.case.measured else []
         heads = ["agent", "seeds", "evaluations", "seconds", "before the first"]
         heads += ["search", f"{self.metric}, %", *measured, *self.tests]
-        lines = [f"**{self.case.title}** (a limit of {100 * self.limit:.2f}%)", "", bar(heads)]
+        lines = [f"**{self.case.heading}** (a limit of {100 * self.limit:.2f}%)", "", bar(heads)]
         lines.append("|" + "---|" * len(heads))
         if (row := self.finals.get(ORIGINAL)) is not None:
             costs = ["100", *(["100"] if measured else [])]
