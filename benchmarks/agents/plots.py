@@ -25,7 +25,7 @@ STYLE = """
 body { font: 15px system-ui, sans-serif; margin: 2em auto; max-width: 1240px; padding: 0 1em; color: #222;
   background: #fff }
 h2 { font-size: 1.1em; margin: 1.6em 0 .3em }
-.two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(460px, 100%), 1fr)); gap: 8px }
+.two { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(460px, 100%), 1fr)); gap: 8px }
 .two > div { min-width: 0 }
 .key { margin: .2em 0; color: #444; font-size: 13px }
 .key span { margin-right: 1.2em; white-space: nowrap }
@@ -93,7 +93,7 @@ def plot(runs: dict[str, Seeds], against: str, looks: dict[str, tuple[str, str]]
 
 def _faint(colour: str) -> str:
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.12)"
+    return f"rgba({red},{green},{blue},0.08)"
 
 
 def page(out: Path, names: list[str]) -> str:
@@ -111,7 +111,7 @@ def page(out: Path, names: list[str]) -> str:
         parts.append(f"<h2>{title}</h2>\n<p class=key>{keys}</p>\n<div class=two>{plots}</div>\n")
     return (
         '<!doctype html>\n<html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">\n'
-        f"<title>Agents</title><style>{STYLE}</style>\n<h1>Agents at equal cost</h1>\n"
+        f"<title>Agents</title><style>{STYLE}</style>\n<h1>Agents compared</h1>\n"
         "<p>Mean over seeds (their number is behind the ×), shaded from the worst to the best of them. Search images, "
         f"nothing is fine-tuned.</p>\n{''.join(parts)}</html>\n"
     )
