@@ -137,6 +137,7 @@ class Agent(ABC):
         Settings: what can be set, each with a default: a pydantic model that forbids other keys, and is frozen.
         settings: as they were set.
         lessons: what it took from each score, in order; empty where there is nothing to watch.
+        changes: of the outputs under what it learned, as far as they are known.
         reference: whether it proposes what others are compared with, whatever the budgets; the first promise is not
             its own then.
         float_only: whether all its policies keep every layer in float.
@@ -164,6 +165,7 @@ class Agent(ABC):
         self._known: set[Policy] = set()
         self.failed: set[Policy] = set()
         self.lessons: list[Lesson] = []
+        self.changes: dict[Policy, float] = {}
 
     def propose(self) -> Policy | None:
         """Returns the next policy to evaluate, or None when there is nothing left to propose.
@@ -194,9 +196,17 @@ class Agent(ABC):
     def _propose(self, number: int, attempt: int) -> Policy | None:
         """Returns proposal ``number``, counted from 0; ``attempt`` counts those that were known already."""
 
-    def learn(self, policy: Policy, score: float | None) -> None:
-        """Learns from a score; None says that the evaluation failed."""
+    def learn(self, policy: Policy, score: float | None, change: float | None = None) -> None:
+        """Learns from a score; None says that the evaluation failed.
+
+        Args:
+            policy: what was evaluated.
+            score: what it scored.
+            change: how far its outputs are from the original's (`automc.evaluation.change`), where that is known.
+        """
         self.note(policy, score)
+        if change is not None:
+            self.changes[policy] = change
         self._learn(policy, score)
 
     def note(self, policy: Policy, score: float | None) -> None:

@@ -69,7 +69,7 @@ class Memory:
 
     def learn(self, done: Evaluated) -> None:
         """Tells the agent one more evaluation, and writes its state if that is due."""
-        self.agent.learn(done.policy, done.score)
+        self.agent.learn(done.policy, done.score, done.change)
         self._count(done)
         late = time.monotonic() - self._written_at >= _SECONDS
         if late or self._learned - self._written >= _EVALUATIONS:

@@ -71,6 +71,8 @@ class Evaluated(_Plain):
         number: which proposal of that agent, from 0.
         policy: the policy.
         score: on search images, without fine-tuning; None where the evaluation failed.
+        change: of the outputs from the original's, squared, as a share of their variance; None where it is not known.
+        spread: standard error of the score over images; None where it is not known.
         predicted: its costs.
         seconds: how long it took.
         extra: whether it was added after the search because measured latency was over the budget.
@@ -88,6 +90,8 @@ class Evaluated(_Plain):
     score: float | None
     predicted: Cost
     seconds: float
+    change: float | None = None
+    spread: float | None = None
     extra: bool = False
     error: str | None = None
     measured: Timing | None = None

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from automc import progress
 from automc.agents import CONTROLS, Agent, Problem, agent_class, make_agent
 from automc.campaigns import checkpoints, events
@@ -200,7 +202,8 @@ class Search:
         self._failed |= done.score is None
         if done.score is not None:
             job = Job(done.agent, done.number, done.policy)
-            self._known.setdefault(job.policy, Outcome(job, done.score, done.seconds, done.worker, done.versions))
+            outcome = Outcome(job, done.score, done.seconds, done.worker, done.versions, done.change, done.spread)
+            self._known.setdefault(job.policy, outcome)
 
     def _evaluated(self, job: Job, outcome: Outcome, extra: bool = False) -> Evaluated:
         return Evaluated(
@@ -210,6 +213,8 @@ class Search:
             score=outcome.score,
             predicted=self.setup.costs.cost(job.policy),
             seconds=outcome.seconds,
+            change=outcome.change,
+            spread=outcome.spread,
             extra=extra,
             error=outcome.error,
             worker=outcome.worker,
@@ -285,16 +290,22 @@ class Search:
         return space.decode(projection.project(space.encode(policy), not self._courses[agent].agent.float_only))
 
     def ranked(self, agent: str) -> list[Evaluated]:
-        """Returns an agent's distinct policies without the failed, best score first, of equal ones the cheapest."""
-        own = sorted(
-            (done for done in self.evaluations if done.agent == agent and done.score is not None and not done.extra),
-            key=lambda done: (
-                -self.problem.merit(done.value),
-                done.predicted.latency or done.predicted.macs,
-                done.number,
-            ),
-        )
-        return list({done.policy: done for done in reversed(own)}.values())[::-1]
+        """Returns an agent's distinct policies without the failed, best first.
+
+        Those whose score is within one standard error of the best are told apart by how little they changed outputs,
+        which says more than what is left of their scores; the others by their scores, of equal ones the cheapest.
+        """
+        own = [done for done in self.evaluations if done.agent == agent and done.score is not None and not done.extra]
+        best = max(own, key=lambda done: self.problem.merit(done.value), default=None)
+        least = -np.inf if best is None else self.problem.merit(best.value) - (best.spread or 0.0)
+
+        def key(done: Evaluated) -> tuple[float, ...]:
+            merit = self.problem.merit(done.value)
+            close = merit >= least and done.change is not None
+            first = (0.0, done.change or 0.0) if close else (1.0, 0.0)
+            return *first, -merit, done.predicted.latency or done.predicted.macs, done.number
+
+        return list({done.policy: done for done in reversed(sorted(own, key=key))}.values())[::-1]
 
 
 def _at_no_cost(outcome: Outcome) -> Outcome:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from automc.compression.apply import Compressed, compress
 from automc.compression.calibration import Calibration
@@ -37,7 +38,8 @@ class Compressor:
         self._model, self._graph, self._calibration = model, graph, calibration
         self.methods = methods or Methods()
         check_model(model)
-        self._scores = make_selector(self.methods.selection).scores(model, graph, calibration)
+        selector = make_selector(self.methods.selection)
+        self._scores, self._cumulative = selector.scores(model, graph, calibration), selector.cumulative
         self._least_squares = None
         if "least_squares" in self.methods.recovery:
             self._least_squares = LeastSquares(
@@ -56,6 +58,15 @@ class Compressor:
             ConfigError: the policy asks for what this network does not have.
         """
         return self.quantize(self.prune(policy))
+
+    def lost(self, group: str) -> Tensor:
+        """Returns, for a prunable group, (channels + 1,) what is lost without 0, 1, ... of its channels.
+
+        It is the selector's own estimate, before recovery, and only its ratios say something: for ``second_order`` it
+        is a share of the readers' output energy. It never falls, and the first is 0.
+        """
+        scores = self._scores[group].double().sort().values
+        return torch.cat([torch.zeros(1, dtype=torch.float64), scores if self._cumulative else scores.cumsum(0)])
 
     def prune(self, policy: Policy) -> Compressed:
         """Returns the compressed and recovered network of a policy, all of it still in float."""

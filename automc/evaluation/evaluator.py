@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 
 from automc.compression import Calibration, Compressor, Methods
 from automc.compression.calibration import calibration_examples
+from automc.evaluation.change import change, standard_error
 from automc.evaluation.forward import Forward, Kept
 from automc.graph import ModelGraph
 from automc.search_spaces import Policy
@@ -43,11 +45,15 @@ class Evaluation:
     Attributes:
         policy: the policy.
         score: the task's score on search images; never the test set's.
+        change: of its outputs, squared, as a share of the original's variance on the same images.
+        spread: standard error of the score over images, see `standard_error`.
         seconds: how long building, recovery and scoring took.
     """
 
     policy: Policy
     score: float
+    change: float
+    spread: float
     seconds: float
 
 
@@ -92,8 +98,11 @@ class Evaluator:
         """
         if policy not in self._known:
             start = time.perf_counter()
-            value = self.score(self.build(policy))
-            self._known[policy] = Evaluation(policy, value, time.perf_counter() - start)
+            outputs, targets = self._predict(self.build(policy))
+            value = finite_score(self.task, outputs, targets)
+            changed = change(self._original, outputs)
+            spread = standard_error(value, targets)
+            self._known[policy] = Evaluation(policy, value, changed, spread, time.perf_counter() - start)
         return self._known[policy]
 
     def build(self, policy: Policy) -> nn.Module:
@@ -108,6 +117,10 @@ class Evaluator:
     def outputs(self, model: nn.Module) -> Any:
         """Returns what any network gives for the search images, in float32."""
         return self._predict(model)[0]
+
+    @cached_property
+    def _original(self) -> Any:
+        return self.outputs(self.model)
 
     @torch.no_grad()
     def _predict(self, model: nn.Module) -> tuple[Any, Any]:

@@ -1,46 +1,58 @@
-"""Measuring sensitivities: one axis changed at a time."""
+"""Measuring sensitivities: one axis changed at a time, at few of its options; curves give the others."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
-import torch
-from torch.utils import _pytree as pytree
 
 from automc import progress
-from automc.evaluation import Evaluator
+from automc.evaluation import Evaluator, change
 from automc.search_spaces import SearchSpace
+from automc.sensitivities.curves import curves
 from automc.sensitivities.sensitivities import Sensitivities
 
+HOW = "squared change of the outputs over their variance, one axis at a time, after recovery; curves between"
+"""What is measured: whatever was measured in another way is not taken for this."""
 
-def measure(evaluator: Evaluator, space: SearchSpace, options: int = 4) -> Sensitivities:
+Harms = tuple[np.ndarray, np.ndarray]
+"""Of one axis: (O,) harms, and (O,) which of them were measured."""
+
+
+def measure(
+    evaluator: Evaluator,
+    space: SearchSpace,
+    options: int = 1,
+    known: Mapping[int, Harms] | None = None,
+    keep: Callable[[int, np.ndarray, np.ndarray], None] = lambda axis, harms, measured: None,
+) -> Sensitivities:
     """Returns how much each option of each axis hurts by itself.
 
     Args:
         evaluator: builds and runs networks; how much it looks at is how much is looked at here.
         space: whose axes.
-        options: how many options of each axis are measured at most; others lie between them.
+        options: how many options of each curve are measured.
+        known: axes that were measured before, by their numbers.
+        keep: is given the number, harms and what was measured of each other axis as soon as they are there.
     """
-    original, harms, known = evaluator.outputs(evaluator.model), [], []
-    with progress.bar("Measuring sensitivities", len(space.axes)) as line:
+    original, found = evaluator.outputs(evaluator.model), dict(known or {})
+    with progress.bar("Measuring sensitivities", len(space.axes), len(found)) as line:
         for number, axis in enumerate(space.axes):
+            if number in found:
+                continue
             size = len(axis.options)
-            places = np.unique(np.linspace(0, size - 1, min(size, options + 1)).round().astype(int))
-            found = np.zeros(len(places))
-            for place, option in enumerate(places[:-1]):
-                index = space.full
-                index[number] = option
-                found[place] = change(original, evaluator.outputs(evaluator.build(space.decode(index))))
-            harms.append(np.interp(np.arange(size), places, found))
-            known.append(np.isin(np.arange(size), places))
-            line.show(f"Measuring sensitivities: {axis.name}", number + 1)
-    return Sensitivities(space, tuple(harms), tuple(known))
-
-
-def change(original: object, outputs: object) -> float:
-    """Returns the squared change of outputs as a share of the original's variance, over all their tensors."""
-    changed = varied = 0.0
-    for before, after in zip(pytree.tree_leaves(original), pytree.tree_leaves(outputs), strict=True):
-        if torch.is_tensor(before) and before.is_floating_point():
-            changed += float((after.double() - before.double()).square().sum())
-            varied += float((before.double() - before.double().mean(0)).square().sum())
-    return changed / max(varied, 1e-30)
+            harms, measured = np.zeros(size), np.zeros(size, dtype=bool)
+            measured[-1] = True
+            for curve in curves(evaluator.compressor, axis, options):
+                changes = np.zeros(len(curve.points))
+                for place, option in enumerate(curve.points):
+                    index = space.full
+                    index[number] = option
+                    changes[place] = change(original, evaluator.outputs(evaluator.build(space.decode(index))))
+                harms += curve.through(changes)
+                measured[list(curve.points)] = True
+            found[number] = harms, measured
+            keep(number, harms, measured)
+            line.show(f"Measuring sensitivities: {axis.name}", len(found))
+    harms_of, measured_of = zip(*(found[number] for number in range(len(space.axes))), strict=True)
+    return Sensitivities(space, harms_of, measured_of)

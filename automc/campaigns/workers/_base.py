@@ -37,6 +37,8 @@ class Outcome:
         seconds: how long it took.
         worker: who did it: host and process.
         versions: of what the score depends on, where it was computed.
+        change: of its outputs, see `automc.evaluation.change`; None where there is no score.
+        spread: standard error of the score; None where there is no score.
         error: why it failed, in one line.
         died: whether the worker's process ended meanwhile. That says nothing yet: the job may be submitted again.
         blameless: of a worker that died, whether it was not by what it evaluated: its whole machine went.
@@ -47,6 +49,8 @@ class Outcome:
     seconds: float
     worker: str
     versions: Mapping[str, str] = field(default_factory=dict)
+    change: float | None = None
+    spread: float | None = None
     error: str | None = None
     died: bool = False
     blameless: bool = False

@@ -42,14 +42,16 @@ def evaluated(evaluator: Evaluator, job: Job) -> Outcome:
     Raises:
         Exception: the machine is out of memory or disk space; what else goes wrong is the policy's, and in the outcome.
     """
-    start, score, problem = time.perf_counter(), None, None
+    start, done, problem = time.perf_counter(), None, None
     try:
-        score = evaluator.evaluate(job.policy).score
+        done = evaluator.evaluate(job.policy)
     except Exception as error:
         if lacking(error):
             raise
         problem = one_line(error)
-    return Outcome(job, score, time.perf_counter() - start, worker_name(), versions(), problem)
+    score, change, spread = (None, None, None) if done is None else (done.score, done.change, done.spread)
+    seconds = time.perf_counter() - start
+    return Outcome(job, score, seconds, worker_name(), versions(), change, spread, error=problem)
 
 
 def worker_name() -> str:

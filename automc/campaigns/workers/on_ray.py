@@ -209,7 +209,7 @@ class RayWorkers(Workers):
                 blamed = True
                 why = f"worker {actor.name} {'is gone with its machine' if gone else ending(text)}"
                 seconds, known = time.monotonic() - actor.since, place.versions if place else {}
-                outcomes.append(Outcome(job, None, seconds, actor.name, known, why, died=True, blameless=gone))
+                outcomes.append(Outcome(job, None, seconds, actor.name, known, error=why, died=True, blameless=gone))
         self._jobs.extendleft(job for _, job in reversed(actor.jobs))  # they had not begun
         failures = actor.failures + (not actor.ready and not gone)
         if failures == _FAILURES:

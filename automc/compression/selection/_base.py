@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,12 @@ class Selector(ABC):
 
     It is asked once for a model; which channels stay under a policy follows from its scores: for any width those with
     the highest, so that a smaller choice is always part of a larger one.
+
+    Attributes:
+        cumulative: whether a channel's score is what is lost with it *and* all that score less, not with it alone.
     """
+
+    cumulative: ClassVar[bool] = False
 
     @abstractmethod
     def scores(self, model: nn.Module, graph: ModelGraph, calibration: Calibration) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,8 @@ class SecondOrder(Selector):
     A layer that is too large for the inverse, or in which channels differ in their number of positions, is scored
     without that compensation: tr(W_q H_qq W_qᵀ). A group that no plain layer reads is scored by `Magnitude`.
     """
+
+    cumulative: ClassVar[bool] = True
 
     @torch.no_grad()
     def scores(self, model: nn.Module, graph: ModelGraph, calibration: Calibration) -> dict[str, Tensor]:
