@@ -1,8 +1,8 @@
 """Reads the test set, once for the best policy of each finished run, and measures these policies' latency.
 
 ``python benchmarks/agents/finals.py --out DIR [PROBLEM ...] [--skip-latency]``, once all runs are finished: a run that
-has read the test set is closed. The best policy is the one with the best search score, of equal ones the cheapest. It
-is built again as `problems.py` says under ``final``, its MACs and parameters are counted in what was built, over all
+has read the test set is closed. The best policy is chosen as a search does, by what was seen of search images. It is
+built again as `problems.py` says under ``final``, its MACs and parameters are counted in what was built, over all
 layers, and the budget is checked with these. Nothing is chosen by the test set. What is recorded is not done again.
 
 For problems of measured latency the finalists and the original are then exported and timed, taking turns: this part

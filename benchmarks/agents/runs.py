@@ -86,7 +86,7 @@ class Run:
 
     @property
     def best(self) -> float | None:
-        """The best score so far."""
+        """The score of the best policy so far."""
         row = best(self.rows, self.ground.task.higher_is_better)
         return None if row is None else row["score"]
 
@@ -121,9 +121,9 @@ class Run:
             row |= {"end": "nothing left to propose", "agent_s": round(thinking, 4)}
             self._journal.append(row | {"total_s": round(before + thinking, 4)})
             return
-        score, error, taken = self._scored(policy)
+        found, taken = self._evaluated(policy)
         start = time.perf_counter()
-        agent.learn(policy, score)
+        agent.learn(policy, found["score"], found["change"])
         thinking += time.perf_counter() - start
         index = ground.space.encode(policy)
         costs = dataclasses.asdict(ground.costs.cost(policy))
@@ -131,8 +131,7 @@ class Run:
             row
             | {
                 "policy": policy.to_dict(),
-                "score": score,
-                "error": error,
+                **found,
                 "keeps": bool(ground.projection.fits(index[None])[0]),
                 "predicted": {metric: value for metric, value in costs.items() if value is not None},
                 "evaluation_s": round(taken, 4),
@@ -147,16 +146,17 @@ class Run:
         self._journal.close()
         self._made = None
 
-    def _scored(self, policy: Policy) -> tuple[float | None, str | None, float]:
-        """Returns score, error and seconds; what another run of this process has scored takes as long as it did."""
+    def _evaluated(self, policy: Policy) -> tuple[Row, float]:
+        """Returns what an evaluation says, and its seconds: those it took another run, where that had the same one."""
         start = time.perf_counter()
         try:
             done = self.ground.evaluator(self.seed).evaluate(policy)
         except Exception as error:
             if lacking(error):
                 raise
-            return None, one_line(error), time.perf_counter() - start
-        return done.score, None, done.seconds
+            nothing = {"score": None, "change": None, "spread": None}
+            return nothing | {"error": one_line(error)}, time.perf_counter() - start
+        return {"score": done.score, "change": done.change, "spread": done.spread, "error": None}, done.seconds
 
     def _resumed(self) -> Agent:
         """Returns the agent as it was when the last row was written."""
@@ -167,7 +167,7 @@ class Run:
         for row in scored(self.rows):
             policy = Policy.from_dict(row["policy"])
             agent.skip(policy)
-            agent.learn(policy, row["score"])
+            agent.learn(policy, row["score"], row["change"])
         return agent
 
 
@@ -177,20 +177,24 @@ def finished(rows: Sequence[Row], wanted: int | None = None) -> bool:
 
 
 def best(rows: Sequence[Row], higher_is_better: bool = True) -> Row | None:
-    """Returns the best evaluation that keeps the budgets, of equal ones the cheapest, then the first.
+    """Returns the best evaluation that keeps the budgets, by the rule of `Search.ranked`.
 
-    What does not keep them is no result: agents that come from above propose some on their way. A reference, which
-    keeps none, has its best all the same.
+    Of those within one standard error of the best score it is the one that changed outputs least, of equal ones the
+    cheapest. What does not keep the budgets is no result: agents that come from above propose some on their way. A
+    reference, which keeps none, has its best all the same.
     """
     done = [row for row in scored(rows) if row["score"] is not None]
     if done and not agent_class(done[0]["agent"]).reference:
         done = [row for row in done if row["keeps"]]
+    sign = 1 if higher_is_better else -1
+    first = max(done, key=lambda row: sign * row["score"], default=None)
+    close = [row for row in done if first is not None and sign * (first["score"] - row["score"]) <= first["spread"]]
 
-    def order(row: Row) -> tuple[float, float, int]:
+    def order(row: Row) -> tuple[float, ...]:
         cost = row["predicted"].get("latency", row["predicted"]["macs"])
-        return (-row["score"] if higher_is_better else row["score"], cost, row["number"])
+        return row["change"], -sign * row["score"], cost, row["number"]
 
-    return min(done, key=order, default=None)
+    return min(close, key=order, default=None)
 
 
 def scored(rows: Sequence[Row]) -> list[Row]:
