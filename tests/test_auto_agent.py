@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from automc.agents import Agent, Problem, make_agent
-from automc.errors import ConfigError
 from automc.search_spaces import Policy
 from automc.sensitivities import Sensitivities
 from automc.testing import AgentSuite, PlantedProblem, toy_problem
@@ -87,6 +86,10 @@ def test_without_changes_it_learns_from_scores() -> None:
     assert agent.lessons[0].figures["change"] == pytest.approx(-0.5)
 
 
-def test_a_budget_of_memory_is_refused_naming_those_that_can() -> None:
-    with pytest.raises(ConfigError, match=r"auto cannot keep a budget of memory; these can: .*random.*tpe"):
-        make_agent("auto", toy_problem("memory<=80%"), 0)
+def test_it_keeps_budgets_of_memory_too() -> None:
+    problem = toy_problem("memory<=80%", "macs<=60%")
+    agent = make_agent("auto", problem, 0)
+    policies = [agent.propose() for _ in range(3)]
+    indices = np.stack([problem.space.encode(policy) for policy in policies if policy is not None])
+    assert len(indices) == 3
+    assert problem.projection.fits(indices).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -10,8 +11,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from automc.agents._base import ATTEMPTS, Agent, Lesson, Problem
+from automc.agents.greedy import descend
 from automc.agents.program import Program
-from automc.costs import METRICS
 from automc.search_spaces import Policy
 
 _LEAST = 0.05  # of what an axis's harm was thought to be: no axis becomes free
@@ -49,11 +50,12 @@ class Auto(Agent):
 
     It learns from how far outputs are from the original's (`automc.evaluation.change`), which tells two good policies
     apart on far fewer images than a score; where that is not known, from how much the score fell.
+
+    Peak memory is no sum, which an integer program could bound: with a budget of it, harms are given up greedily.
     """
 
     Settings: ClassVar[type[BaseModel]] = AutoSettings
     settings: AutoSettings
-    metrics: ClassVar[tuple[str, ...]] = tuple(metric for metric in METRICS if metric != "memory")
     needs_sensitivities: ClassVar[bool] = True
 
     def __init__(self, problem: Problem, seed: int, settings: BaseModel | None = None) -> None:
@@ -72,8 +74,15 @@ class Auto(Agent):
             factors = np.maximum(1 + self.settings.doubt * (mean + root @ drawn), _LEAST)
         if attempt:
             factors = factors * np.exp(_WIDER * attempt * generator.standard_normal(len(factors)))
-        harms = [factor * harm for factor, harm in zip(factors, self._harms, strict=True)]
-        return self.problem.space.decode(self._program.solve(harms, self.settings.seconds, self.settings.gap).index)
+        return self.problem.space.decode(self._best(factors))
+
+    def _best(self, factors: np.ndarray) -> np.ndarray:
+        """Returns the policy (A,) that is best under factors (A,) on the axes' harms."""
+        assert self.problem.sensitivities is not None
+        harms = tuple(factor * harm for factor, harm in zip(factors, self._harms, strict=True))
+        if "memory" in self.problem.projection.limits:
+            return descend(self.problem.projection, replace(self.problem.sensitivities, harms=harms))
+        return self._program.solve(harms, self.settings.seconds, self.settings.gap).index
 
     def _learn(self, policy: Policy, score: float | None) -> None:
         if score is None:

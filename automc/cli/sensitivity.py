@@ -22,7 +22,7 @@ def sensitivity(
     subject: Annotated[str, typer.Argument(help=SUBJECT_HELP)],
     search_images: Annotated[int | None, typer.Option(help="Examples to compare outputs on.  [default: 256]")] = None,
     calibration_images: Annotated[int | None, typer.Option(help="Examples for recovery.  [default: 256]")] = None,
-    options: Annotated[int | None, typer.Option(help="Options to measure of each choice.  [default: 4]")] = None,
+    options: Annotated[int | None, typer.Option(help="Options to measure of each curve.  [default: 1]")] = None,
     anew: Annotated[bool, typer.Option("--anew", help="Measure even what was measured before.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write a picture here, one HTML page.")] = None,
     save: Annotated[Path | None, typer.Option(help="Write them here, YAML, for a search's sensitivities: key.")] = None,

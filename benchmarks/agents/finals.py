@@ -21,7 +21,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from ground import Ground
 from problems import PROBLEMS
 from records import Journal, Row, read_rows
-from runs import FINALS, LATENCIES, ORIGINAL, best, finished, recorded
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -34,6 +33,7 @@ from automc.search_spaces import Policy
 from automc.tasks import example
 from automc.tasks.loops import score
 from automc.tasks.training import Training, train
+from runs import FINALS, LATENCIES, ORIGINAL, best, finished, recorded
 
 RATE = 0.02  # of fine-tuning
 

@@ -29,7 +29,7 @@ from automc.evaluation import Evaluator, Fidelity
 from automc.latency_tables import Accelerator, Hardware, open_table, open_target
 from automc.recipes import weights_digest
 from automc.search_spaces import build_space
-from automc.sensitivities import Sensitivities, measure
+from automc.sensitivities import Effort, Sensitivities, measure
 from automc.tasks import Batch, Inputs, Split, Task, load_task
 from automc.tasks.loops import has_bfloat16
 
@@ -180,7 +180,9 @@ class Ground:
         if not file.exists():
             evaluator, problem = self.evaluator(seed), self.problem(seed)
             start = time.perf_counter()
-            found = measure(evaluator, self.space)
+            effort = Effort()
+            fidelity = effort.fidelity(evaluator.precision)
+            found = measure(self._evaluator(seed, fidelity, self.case.methods), self.space, effort.options)
             seconds = time.perf_counter() - start
             each = []
             for number in range(3):

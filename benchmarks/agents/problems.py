@@ -86,7 +86,7 @@ PROBLEMS = {
         "VGG-16, a quarter wide, CIFAR-10: width and int8",
         "vgg16-quarter",
         SpaceConfig(depth=False, bits=(8,)),
-        "latency<=40%",  # int8 everywhere needs about 48%, the cheapest network 23%
+        "latency<=43%",  # int8 everywhere needs about 49%, the cheapest network 36%
     ),
     "bits4": _bits(4),
     "bits5": _bits(5),

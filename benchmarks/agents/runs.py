@@ -14,6 +14,9 @@ from ground import Ground
 from records import Journal, Row, read_rows
 
 from automc.agents import AGENTS, CONTROLS, Agent, agent_class, make_agent
+from automc.campaigns.ranking import ranked
+from automc.campaigns.result import Evaluated
+from automc.costs import Cost
 from automc.errors import ConfigError, lacking, one_line
 from automc.search_spaces import Policy
 
@@ -177,24 +180,24 @@ def finished(rows: Sequence[Row], wanted: int | None = None) -> bool:
 
 
 def best(rows: Sequence[Row], higher_is_better: bool = True) -> Row | None:
-    """Returns the best evaluation that keeps the budgets, by the rule of `Search.ranked`.
+    """Returns the best evaluation that keeps the budgets, as a search would choose it.
 
-    Of those within one standard error of the best score it is the one that changed outputs least, of equal ones the
-    cheapest. What does not keep the budgets is no result: agents that come from above propose some on their way. A
-    reference, which keeps none, has its best all the same.
+    What does not keep the budgets is no result: agents that come from above propose some on their way. A reference,
+    which keeps none, has its best all the same.
     """
     done = [row for row in scored(rows) if row["score"] is not None]
     if done and not agent_class(done[0]["agent"]).reference:
         done = [row for row in done if row["keeps"]]
-    sign = 1 if higher_is_better else -1
-    first = max(done, key=lambda row: sign * row["score"], default=None)
-    close = [row for row in done if first is not None and sign * (first["score"] - row["score"]) <= first["spread"]]
-
-    def order(row: Row) -> tuple[float, ...]:
-        cost = row["predicted"].get("latency", row["predicted"]["macs"])
-        return row["change"], -sign * row["score"], cost, row["number"]
-
-    return min(close, key=order, default=None)
+    evaluations = [
+        Evaluated(
+            predicted=Cost(**row["predicted"]),
+            seconds=row["evaluation_s"],
+            **{key: row[key] for key in ("agent", "number", "policy", "score", "change", "spread")},
+        )
+        for row in done
+    ]
+    first = next(iter(ranked(evaluations, lambda score: score if higher_is_better else -score)), None)
+    return next((row for row in done if first is not None and row["number"] == first.number), None)
 
 
 def scored(rows: Sequence[Row]) -> list[Row]:

@@ -15,10 +15,10 @@ import numpy as np
 from plots import page
 from problems import PROBLEMS, find_case
 from records import Row, read_rows
-from runs import FINALS, LATENCIES, ORIGINAL, Seeds, best, by_agent, recorded, scored
 
 from automc import files, progress
 from automc.errors import AutoMCError, ConfigError
+from runs import FINALS, LATENCIES, ORIGINAL, Seeds, best, by_agent, recorded, scored
 
 NONE = "–"
 
