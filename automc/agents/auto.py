@@ -16,7 +16,7 @@ from automc.agents.program import Program
 from automc.search_spaces import Policy
 
 _LEAST = 0.05  # of what an axis's harm was thought to be: no axis becomes free
-_WIDER = 0.15  # standard deviation by which harms are scattered for each time that a known policy came out
+_WIDER = 0.1  # standard deviation of the logarithm of harms where a known policy came out; twice that each time more
 
 
 class AutoSettings(BaseModel):
@@ -26,8 +26,8 @@ class AutoSettings(BaseModel):
         doubt: standard deviation of what one axis's harm is, as a share of what sensitivities say.
         noise: standard deviation of what a policy turns out to be, as a share of what the model says.
         every: of so many proposals one is what is thought to be the best; the others are drawn.
-        seconds: that one integer program may take.
-        gap: share of the expected harm by which a solution may be above the least possible.
+        seconds: that one integer program may take; one that is stopped by it depends on how busy the machine is.
+        gap: share of the expected harm by which a solution may be above the least possible; less than what is unknown.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,8 +35,8 @@ class AutoSettings(BaseModel):
     doubt: float = Field(0.4, gt=0, le=2)
     noise: float = Field(0.04, gt=0, le=1)
     every: int = Field(3, ge=1)
-    seconds: float = Field(5.0, ge=0, allow_inf_nan=False)
-    gap: float = Field(1e-3, ge=0, le=1)
+    seconds: float = Field(60.0, ge=0, allow_inf_nan=False)
+    gap: float = Field(0.03, ge=0, le=1)
 
 
 class Auto(Agent):
@@ -73,7 +73,7 @@ class Auto(Agent):
             drawn = generator.standard_normal(len(mean)) if number % self.settings.every else np.zeros(len(mean))
             factors = np.maximum(1 + self.settings.doubt * (mean + root @ drawn), _LEAST)
         if attempt:
-            factors = factors * np.exp(_WIDER * attempt * generator.standard_normal(len(factors)))
+            factors = factors * np.exp(_WIDER * 2 ** (attempt - 1) * generator.standard_normal(len(factors)))
         return self.problem.space.decode(self._best(factors))
 
     def _best(self, factors: np.ndarray) -> np.ndarray:

@@ -147,7 +147,7 @@ class SearchConfig(BaseModel):
 
     task: str
     task_args: dict[str, Any] = Field(default_factory=dict)
-    agent: str = "tpe"
+    agent: str = "auto"
     agent_args: dict[str, Any] = Field(default_factory=dict)
     budget: tuple[str, ...] = Field(min_length=1)
     evaluations: int = Field(default=40, ge=1)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-_TASK, _BUDGET, _AGENT = "digits", "latency<=20%", "tpe"
+_TASK, _BUDGET, _AGENT = "digits", "latency<=20%", "auto"
 
 
 def demo(
