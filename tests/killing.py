@@ -25,6 +25,7 @@ def configure(evaluations: int, task: str = "Sometimes", folder: Path | None = N
     """Returns the configuration of a search with one of the tasks of ``failing.py``; also as a file where asked for."""
     data: dict[str, Any] = {
         "task": f"{Path(__file__).with_name('failing.py')}:{task}",
+        "agent": "tpe",
         "budget": "macs<=50%",
         "evaluations": evaluations,
         "finalists": 1,

@@ -17,8 +17,7 @@ from automc.latency_tables.simulated import make_accelerator
 from automc.models import CifarResNet
 from automc.search_spaces import SearchSpace, SpaceConfig, build_space
 from automc.sensitivities import Sensitivities
-from automc.testing import PlantedProblem, toy_problem
-from automc.testing.problems import toy_sensitivities
+from automc.testing import PlantedProblem, toy_problem, toy_sensitivities
 from tests.networks import Example, priced, randomize, with_random_table
 
 TOLERANCE = 1e-4

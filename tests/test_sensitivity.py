@@ -28,7 +28,7 @@ from automc.sensitivities import (
     store_path,
 )
 from automc.tasks import Task
-from automc.testing.problems import toy_sensitivities
+from automc.testing import toy_sensitivities
 from tests.commands import Done, run_command
 from tests.failing import Never
 from tests.needy import builds as builds

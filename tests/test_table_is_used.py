@@ -12,6 +12,7 @@ from automc.agents import AGENTS, Problem, make_agent
 from automc.costs import Budget, CostModel, Projection
 from automc.latency_tables import Entry, LatencyTable, Overhead, Signature
 from automc.search_spaces import Policy, SpaceConfig
+from automc.testing import toy_sensitivities
 from tests.networks import Example, Mean, device, priced, randomize
 
 KERNELS = [(3, 3), (5, 5), (1, 1), (7, 7)]  # each layer has its own, by which the table's lines are told apart
@@ -54,7 +55,8 @@ def slower(model: CostModel, kernel: tuple[int, int], factor: float) -> CostMode
 
 
 def problem(model: CostModel, budget: str) -> Problem:
-    return Problem(model.space, Projection(model, [Budget.parse(budget)]))
+    projection = Projection(model, [Budget.parse(budget)])
+    return Problem(model.space, projection, sensitivities=toy_sensitivities(model.space))
 
 
 def latency(model: CostModel, policy: Mapping[str, object]) -> float:

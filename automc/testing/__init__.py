@@ -4,7 +4,7 @@ from automc.testing.agents import AgentSuite
 from automc.testing.benches import BenchSuite
 from automc.testing.environments import EnvSuite
 from automc.testing.hardware import HardwareSuite
-from automc.testing.problems import PlantedProblem, toy_problem, toy_score
+from automc.testing.problems import PlantedProblem, toy_problem, toy_score, toy_sensitivities
 from automc.testing.tasks import TaskSuite
 from automc.testing.workers import WorkersSuite
 
@@ -18,4 +18,5 @@ __all__ = [
     "WorkersSuite",
     "toy_problem",
     "toy_score",
+    "toy_sensitivities",
 ]

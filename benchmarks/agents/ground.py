@@ -157,7 +157,11 @@ class Ground:
     @cache  # noqa: B019 - it lives as long as the process
     def evaluator(self, seed: int) -> Evaluator:
         """Returns what scores policies in runs of a seed, which draws the images for calibration."""
-        return self._evaluator(seed, self.case.fidelity, self.case.methods)
+        return self.evaluator_at(seed, self.case.fidelity)
+
+    def evaluator_at(self, seed: int, fidelity: Fidelity) -> Evaluator:
+        """Returns what scores policies with the images of a seed at another fidelity than the problem's."""
+        return self._evaluator(seed, fidelity, self.case.methods)
 
     @cache  # noqa: B019
     def final_evaluator(self, seed: int, methods: Methods | None = None) -> Evaluator:
@@ -182,7 +186,7 @@ class Ground:
             start = time.perf_counter()
             effort = Effort()
             fidelity = effort.fidelity(evaluator.precision)
-            found = measure(self._evaluator(seed, fidelity, self.case.methods), self.space, effort.options)
+            found = measure(self.evaluator_at(seed, fidelity), self.space, effort.options)
             seconds = time.perf_counter() - start
             each = []
             for number in range(3):
