@@ -20,6 +20,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from ground import Ground
 from problems import PROBLEMS
+from recording import FINALS, LATENCIES, ORIGINAL, best, finished, recorded
 from records import Journal, Row, read_rows
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -33,7 +34,6 @@ from automc.search_spaces import Policy
 from automc.tasks import example
 from automc.tasks.loops import score
 from automc.tasks.training import Training, train
-from runs import FINALS, LATENCIES, ORIGINAL, best, finished, recorded
 
 RATE = 0.02  # of fine-tuning
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from problems import find_case
+from recording import Seeds, by_agent, recorded, scored
 from records import Row
 
 from automc.agents import CONTROLS, agent_class
 from automc.campaigns.reports.page import plot_html
 from automc.campaigns.reports.plots import styled
-from runs import Seeds, by_agent, recorded, scored
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

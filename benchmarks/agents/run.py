@@ -21,11 +21,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 from ground import Ground
 from problems import PROBLEMS
+from recording import Run, parse_settings
 
 from automc import progress
 from automc.agents import AGENTS
 from automc.errors import AutoMCError, ConfigError, nearest
-from runs import Run, parse_settings
 
 
 def run(ground: Ground, agents: list[str], seed: int, arguments: argparse.Namespace) -> list[str]:

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from plots import page
 from problems import PROBLEMS, find_case
+from recording import FINALS, LATENCIES, ORIGINAL, Seeds, best, by_agent, recorded, scored
 from records import Row, read_rows
 
 from automc import files, progress
 from automc.errors import AutoMCError, ConfigError
-from runs import FINALS, LATENCIES, ORIGINAL, Seeds, best, by_agent, recorded, scored
 
 NONE = "–"
 
