@@ -29,7 +29,7 @@ def start_head(processors: int) -> Cluster:
         try:
             add_node(cluster, processors)
             return cluster
-        except RuntimeError:
+        except Exception:  # Ray raises no class of its own for it
             cluster.shutdown()
             if last:
                 raise
@@ -37,6 +37,12 @@ def start_head(processors: int) -> Cluster:
 
 
 def add_node(cluster: Cluster, processors: int, **environment: str) -> Any:
-    """Starts one more node, whose processes have more in their environment."""
+    """Starts one more node, whose processes have more in their environment; a second time, as for the head."""
     settings: dict[str, Any] = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
-    return cluster.add_node(num_cpus=processors, env_vars=environment or None, **settings)
+    settings |= {"num_cpus": processors, "env_vars": environment or None}
+    try:
+        return cluster.add_node(**settings)
+    except Exception:
+        if cluster.head_node is None:
+            raise
+        return cluster.add_node(**settings)
