@@ -65,6 +65,12 @@ class Problem:
         """Returns the same with all layers in int8 that can; None where the space has no such choice."""
         return self.policy(self._few_bits()) if self.space.is_bits.any() else None
 
+    def first(self, number: int, attempt: int) -> Policy | None:
+        """Returns what agents that learn from samples propose before these: the uniform policies; None after them."""
+        if attempt or number > 1:
+            return None
+        return self.uniform_int8() if number else self.uniform()
+
     def int8(self) -> Policy | None:
         """Returns the network as it is with all layers that can run in int8 in it, whether or not that is enough."""
         return self.space.decode(self._few_bits()) if self.space.is_bits.any() else None

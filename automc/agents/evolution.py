@@ -55,9 +55,7 @@ class Evolution(Agent):
         self._merits: dict[Policy, float] = {}
 
     def _propose(self, number: int, attempt: int) -> Policy | None:
-        if number == attempt == 0:
-            return self.problem.uniform()
-        if number == 1 and attempt == 0 and (policy := self.problem.uniform_int8()) is not None:
+        if (policy := self.problem.first(number, attempt)) is not None:
             return policy
         generator = self.generator(number, attempt)
         explores = number < self.settings.population or attempt >= ATTEMPTS // 2

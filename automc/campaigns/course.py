@@ -12,10 +12,11 @@ from automc.campaigns.checkpoints import Memory
 from automc.campaigns.events import EventLog
 from automc.campaigns.journal import Journal
 from automc.campaigns.result import Evaluated, Learned
+from automc.campaigns.turns import Turns
 from automc.campaigns.workers import Job
 
 
-class Course:
+class Course(Turns):
     """The proposals of one agent, in order, and its lessons, in the same order.
 
     Before an agent makes proposal ``k``, it learns what it proposed up to number ``k - ahead``, and nothing later. So
@@ -31,12 +32,6 @@ class Course:
         total: how many proposals it may make.
         ahead: how many of them may be under way.
         events: makes the log for TensorBoard, from what was learned before; None where nobody watches.
-
-    Attributes:
-        name: of the agent.
-        total: how many proposals it may make.
-        finished: its evaluations that have ended, by their numbers.
-        deaths: how many workers have died of evaluations that have not ended, by their numbers.
     """
 
     def __init__(
@@ -50,22 +45,19 @@ class Course:
         ahead: int,
         events: Callable[[Memory, list[Evaluated]], EventLog] | None = None,
     ) -> None:
-        self.name, self._journal = name, journal
-        done = [one for one in journal.evaluations(name) if one.proposal]
-        begun = [one for one in journal.begun(name) if one.proposal]
-        self.finished = {one.number: one for one in done}
-        self.deaths = {one.number: one.deaths for one in begun}
-        self._again = deque(begun)
+        super().__init__(name, journal, lambda one: one.proposal)
+        self._again = deque(self._unfinished)
         kind = agent_class(name)
         self.total = total if kind.proposals is None else min(kind.proposals, total)
         self._ahead = ahead if kind.learns else self.total
-        there = len(done) + len(begun)
+        there = len(self.finished) + len(self._unfinished)
         due = 0
         while due in self.finished and due <= there - 1 - self._ahead:
             due += 1
         before = [self.finished[number] for number in range(due)]
         self._memory = Memory(make, name, folder, digest, before)
-        rows = {one.number: one.policy for one in done} | {one.number: one.policy for one in begun}
+        rows = {one.number: one.policy for one in self.finished.values()}
+        rows |= {one.number: one.policy for one in self._unfinished}
         for number in range(due, there):
             self.agent.skip(rows[number])
         self._learned, self._exhausted = due, False
@@ -104,18 +96,6 @@ class Course:
             return None
         self._journal.begin(self.name, number, policy, False, *self.agent.parameters(policy))
         return Job(self.name, number, policy)
-
-    def settle(self, done: Evaluated) -> None:
-        """Commits an evaluation that has ended; it is learned when that is due."""
-        self._journal.commit(done)
-        self.finished[done.number] = done
-        self.deaths.pop(done.number, None)
-
-    def died(self, number: int) -> int:
-        """Commits that one more worker died of an evaluation; returns how many have."""
-        self.deaths[number] = self.deaths.get(number, 0) + 1
-        self._journal.died(self.name, number, self.deaths[number])
-        return self.deaths[number]
 
     def close(self, ended: bool) -> None:
         """Learns what is left, where all has ended, and notes what was learned."""

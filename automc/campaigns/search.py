@@ -21,6 +21,7 @@ from automc.campaigns.ranking import ranked
 from automc.campaigns.result import Evaluated, Learned
 from automc.campaigns.sensing import for_search
 from automc.campaigns.setup import Setup
+from automc.campaigns.turns import Turns
 from automc.campaigns.workers import Job, Outcome, Workers
 from automc.campaigns.workers.local import evaluated
 from automc.costs import Projection
@@ -91,7 +92,7 @@ class Search:
         self.lessons: list[Learned] = []
         self.stopped: str | None = None
         self._courses: dict[str, Course] = {}
-        self._turns: Mapping[str, Course | Climb] = {}
+        self._turns: Mapping[str, Turns] = {}
         self._known: dict[tuple[Policy, int], Outcome] = {}  # by policy and rung, as all that waits
         self._waiting: dict[tuple[Policy, int], list[Job]] = {}
         self._front = self.front(setup.projection.limits)

@@ -68,9 +68,7 @@ class SamplerAgent(Agent):
         return {}
 
     def _propose(self, number: int, attempt: int) -> Policy | None:
-        if number == attempt == 0:
-            return self.problem.uniform()
-        if number == 1 and attempt == 0 and (policy := self.problem.uniform_int8()) is not None:
+        if (policy := self.problem.first(number, attempt)) is not None:
             return policy
         generator = self.generator(number, attempt)
         if number < RANDOM or attempt >= ATTEMPTS // 2:  # nothing to learn from, or known policies only: explore
