@@ -25,7 +25,7 @@ try:
     from yaml import CSafeLoader as _Loader
 except ImportError:  # a PyYAML built without libyaml
     # other classes with the same methods, which the checker takes for a wrong type
-    from yaml import SafeDumper as _Dumper  # type: ignore[assignment]
+    from yaml import SafeDumper as _Dumper  # type: ignore[assignment]  # the same in Python
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
 

@@ -120,8 +120,7 @@ class Auto(Agent):
         Each observation is divided by its own size: noise is a share. ``g`` is what makes the median of them right.
         """
         features, found = np.array(self._features), np.array(self._found)
-        total = np.maximum(features.sum(1), 1e-12)
-        scale = np.median(found / total)
+        total, scale = features.sum(1), self._scale
         design = scale * self.settings.doubt * features / (self.settings.noise * found[:, None])
         rest = (found - scale * total) / (self.settings.noise * found)
         precision = design.T @ design + np.eye(features.shape[1])
@@ -134,5 +133,9 @@ class Auto(Agent):
         if not self._found:
             return None
         mean, _ = self._posterior()
-        scale = np.median(np.array(self._found) / np.maximum(np.array(self._features).sum(1), 1e-12))
-        return float(scale * features @ (1 + self.settings.doubt * mean))
+        return float(self._scale * features @ (1 + self.settings.doubt * mean))
+
+    @property
+    def _scale(self) -> float:
+        """The median of what policies turned out to be, as a share of what sensitivities say."""
+        return float(np.median(np.array(self._found) / np.maximum(np.array(self._features).sum(1), 1e-12)))

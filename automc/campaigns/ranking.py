@@ -13,7 +13,7 @@ def ranked(evaluations: Iterable[Evaluated], merit: Callable[[float], float]) ->
 
     Of two, that at the higher rung is better. Those at one rung whose scores are within one standard error of the
     best are told apart by how little they changed outputs, which says more than what is left of their scores
-    (benchmarks/agents/signals.py); the others by their scores; what is alike in that, by cost. Each is here with its
+    (docs/agents.md); the others by their scores; what is alike in that, by cost. Each is here with its
     evaluation at the highest rung that it reached.
 
     Args:

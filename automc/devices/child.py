@@ -65,7 +65,7 @@ def save_inputs(folder: Path, inputs: Sequence[Feeds]) -> list[Path]:
     paths = [folder / f"inputs{number}.npz" for number in range(len(inputs))]
     for path, feeds in zip(paths, inputs, strict=True):
         # the checker takes the arrays for savez's one keyword of its own, allow_pickle
-        np.savez(path, **feeds)  # type: ignore[arg-type]
+        np.savez(path, **feeds)  # type: ignore[arg-type]  # NumPy has a flag there too
     return paths
 
 

@@ -35,7 +35,7 @@ def looked_at(found: SensitivityFile, spent: float) -> str:
     effort = found.about.effort
     took = f"measured in {duration(spent)}" if spent else f"there already, measured in {duration(found.seconds)}"
     images = f"{effort.search_images} search and {effort.calibration_images} calibration images"
-    return f"{len(found.axes)} choices on {images}, up to {effort.options} options of each; {took}"
+    return f"{len(found.axes)} choices on {images}, points measured of each curve: {effort.options}; {took}"
 
 
 def legend() -> str:

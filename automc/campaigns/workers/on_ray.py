@@ -48,7 +48,7 @@ class RayWorkers(Workers):
         self._cluster = Connection(compute)
         try:
             # Ray types what its decorator makes as the class that it was given
-            self._class: Any = ray.remote(Worker).options(  # type: ignore[attr-defined]
+            self._class: Any = ray.remote(Worker).options(  # type: ignore[attr-defined]  # Ray types no options
                 num_cpus=compute.cpus,
                 num_gpus=compute.gpus,
                 max_restarts=0,  # a death is to be seen
