@@ -21,6 +21,26 @@ class ConfigError(AutoMCError):
     """A configuration, a budget or an argument makes no sense."""
 
 
+class NotFound(ConfigError):
+    """There is nothing of that name."""
+
+
+class Conflict(ConfigError):
+    """What is asked for is not possible as things stand."""
+
+
+class Invalid(ConfigError):
+    """What was asked for makes no sense, field by field.
+
+    Args:
+        fields: where each mistake is, with dots between keys, and what it is.
+    """
+
+    def __init__(self, fields: list[tuple[str, str]]) -> None:
+        self.fields = fields
+        super().__init__("; ".join(f"{where}: {what}" for where, what in fields))
+
+
 class TaskError(AutoMCError):
     """A task is unknown, cannot be loaded or breaks its contract."""
 

@@ -27,7 +27,7 @@ from automc.campaigns.storage import Storage
 from automc.errors import ConfigError, nearest
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-_RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD, _TOTAL, _LIMITS = (
+_RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD, _TOTAL, _LIMITS, _WAITING, _REQUEST = (
     "campaign",
     "about",
     "state",
@@ -37,6 +37,8 @@ _RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD, _TOTAL, _LIMITS = (
     "ahead",
     "total",
     "limits",
+    "waiting",
+    "request",
 )
 
 
@@ -120,6 +122,26 @@ class Campaign:
         """Its state as it was noted last, whether or not its driver is still there, and the reason for it."""
         attributes = self.attributes()
         return attributes[_STATE], attributes.get(_REASON)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it is in line: a service starts it when there is room."""
+        attributes = self.attributes()
+        return bool(attributes.get(_WAITING)) and attributes[_STATE] == "queued"
+
+    def wait(self, waiting: bool = True) -> None:
+        """Puts it in line, or takes it out."""
+        self._set(_WAITING, waiting)
+
+    @property
+    def request(self) -> tuple[str, str] | None:
+        """The key and the digest of the request that made it; None where nobody gave a key."""
+        found = self.attributes().get(_REQUEST)
+        return found and (found[0], found[1])
+
+    def note_request(self, key: str | None, digest: str) -> None:
+        """Notes which request made it, so that the same one again makes nothing."""
+        self._set(_REQUEST, key and [key, digest])
 
     @property
     def wished(self) -> str | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from automc.campaigns.front import Front
-from automc.campaigns.journal import Journal
 from automc.campaigns.result import Evaluated
 
 RECENT = timedelta(minutes=5)
@@ -18,7 +18,7 @@ _FAILURES = 3  # of which the reasons are kept
 
 @dataclass
 class Standing:
-    """Figures of the finished evaluations of one campaign; each row is read once, and little of it is kept.
+    """Figures of the finished evaluations of one campaign; little of each is kept.
 
     Attributes:
         counts: finished evaluations of each agent, those that failed too.
@@ -31,19 +31,18 @@ class Standing:
     failures: list[str] = field(default_factory=list)
     front: Front = field(default_factory=Front)
     recent: list[tuple[datetime, str]] = field(default_factory=list)
-    _seen: dict[str, set[int]] = field(default_factory=dict)
+    _newest: datetime | None = None
 
-    def read(self, journal: Journal) -> None:
-        """Takes what has ended since the last time."""
-        news: list[tuple[datetime, str]] = []
-        for agent in journal.agents():
-            for when, done in journal.news(agent, seen := self._seen.setdefault(agent, set())):
-                seen.add(done.number)
-                news.append((when, done.worker))
-                self._add(done)
-        if news:
-            every = sorted(self.recent + news)
-            self.recent = [one for one in every if one[0] >= every[-1][0] - RECENT]
+    def take(self, when: datetime, done: Evaluated) -> None:
+        """Takes an evaluation that has ended at that time; each once."""
+        self.counts[done.agent] += 1
+        if done.score is None:
+            why = f"number {done.number} of {done.agent}: {done.error}"
+            self.failures = [*self.failures, why][-_FAILURES:]
+        self.front.add(done)
+        self._newest = max(self._newest or when, when)
+        insort(self.recent, (when, done.worker))
+        del self.recent[: bisect_left(self.recent, (self._newest - RECENT, ""))]
 
     def rate(self, since: datetime, now: datetime) -> float | None:
         """Returns evaluations a minute over the last minutes; None where nothing has ended in them.
@@ -60,10 +59,3 @@ class Standing:
     def workers(self, now: datetime) -> dict[str, int]:
         """Returns who evaluated in the last minutes, and how much."""
         return dict(Counter(worker for when, worker in self.recent if worker and when >= now - RECENT))
-
-    def _add(self, done: Evaluated) -> None:
-        self.counts[done.agent] += 1
-        if done.score is None:
-            why = f"number {done.number} of {done.agent}: {done.error}"
-            self.failures = [*self.failures, why][-_FAILURES:]
-        self.front.add(done)

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automc.cli.processes import AUTOMC
-
 if TYPE_CHECKING:
     from automc.campaigns.campaign import Campaign
     from automc.campaigns.storage import Storage
-
-LOG = "campaign.log"
-"""What supervisor and driver say, in the folder that the campaign writes to."""
-
-_BEGINS = 60.0  # seconds in which a driver has usually begun
 
 Name = Annotated[str, typer.Argument(help="The campaign's name.", metavar="NAME")]
 StorageOption = Annotated[
@@ -68,27 +58,13 @@ def go_on(campaign: Campaign, storage: str | None, foreground: bool) -> None:
     Raises:
         SearchError: its driver ended before it began.
     """
+    from automc.campaigns.launch import await_driver, pursue
     from automc.campaigns.storage import default_storage
-    from automc.errors import SearchError
 
     name, out = campaign.name, campaign.record.out
     if foreground:
         supervise(name, storage)
-    with (out / LOG).open("ab") as log:
-        process = subprocess.Popen(
-            [*AUTOMC, "campaign", "supervise", name],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=os.environ | {"AUTOMC_STORAGE": storage or default_storage()},
-            start_new_session=True,
-        )
-    until = time.monotonic() + _BEGINS
-    while campaign.noted[0] == "queued" and process.poll() is None and time.monotonic() < until:
-        time.sleep(0.2)
-    state, reason = campaign.noted
-    if state == "failed":
-        raise SearchError(f"{name} failed: {reason}; its log: {out / LOG}")
+    await_driver(campaign, pursue(campaign, storage or default_storage()))
     option = f" --storage {storage}" if storage else ""
     typer.echo(f"{name} runs in the background and writes to {out}")
     typer.echo(f"watch it:  automc campaign watch {name}{option}")
@@ -98,6 +74,7 @@ def go_on(campaign: Campaign, storage: str | None, foreground: bool) -> None:
 def supervise(name: str, storage: StorageOption = None) -> None:
     """Drive a campaign in a process that is started again when it is killed."""
     from automc.campaigns.campaign import Campaign
+    from automc.campaigns.launch import AUTOMC
     from automc.campaigns.storage import default_storage
     from automc.campaigns.supervisor import Supervisor
 

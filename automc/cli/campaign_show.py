@@ -2,244 +2,187 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from automc.cli.campaign_drive import LOG, Name, StorageOption, opened
+from automc.cli.campaign_drive import Name, StorageOption
 from automc.cli.output import JsonFlag, print_facts, print_json, print_table
+from automc.cli.workspaces import ServerOption, open_workspace
 
 if TYPE_CHECKING:
-    from automc.campaigns import SearchResult
-    from automc.campaigns.campaign import Campaign
     from automc.campaigns.front import Point
-    from automc.campaigns.record import Status
-    from automc.campaigns.standing import Standing
+    from automc.campaigns.result import SearchResult
+    from automc.workspace.answers import CampaignDetail, CampaignSummary
 
 
-def list_campaigns(storage: StorageOption = None, as_json: JsonFlag = False) -> None:
-    """List all campaigns of a storage."""
+def list_campaigns(storage: StorageOption = None, server: ServerOption = None, as_json: JsonFlag = False) -> None:
+    """List all campaigns of a storage, or of a server."""
     from automc import files
-    from automc.campaigns.campaign import Campaign, names
     from automc.campaigns.storage import default_storage, sqlite_url
+    from automc.workspace.answers import MOST
 
-    rows: list[Figures] = []
+    found: list[CampaignSummary] = []
     own = files.home() / "campaigns.db"
-    if storage is not None or default_storage() != sqlite_url(own) or own.exists():  # else nobody has begun one yet
-        with opened(storage) as there:
-            rows = [Figures(Campaign(there, name)) for name in names(there)]
+    if server or storage or default_storage() != sqlite_url(own) or own.exists():  # else nobody has begun one yet
+        with open_workspace(storage, server) as there:
+            while True:
+                page = there.campaigns.find(sort="created", offset=len(found), limit=MOST)
+                found += page.items
+                if not page.items or len(found) >= page.total:
+                    break
     if as_json:
-        print_json([row.plain() for row in rows])
-    elif not rows:
+        print_json([one.model_dump(mode="json") for one in found])
+    elif not found:
         typer.echo("no campaigns yet; begin one: automc campaign start CONFIG.yaml")
     else:
         columns = ["name", "state", "owner", "evaluations", "best", "cost", "age"]
-        print_table("campaigns", columns, [row.line() for row in rows], only_first_folds=True)
+        print_table("campaigns", columns, [_line(one) for one in found], only_first_folds=True)
 
 
-def show(
-    name: Name,
-    storage: StorageOption = None,
-    as_json: JsonFlag = False,
-) -> None:
+def show(name: Name, storage: StorageOption = None, server: ServerOption = None, as_json: JsonFlag = False) -> None:
     """Show all there is to know of a campaign."""
-    from automc.campaigns.campaign import Campaign
     from automc.progress import duration
 
-    with opened(storage) as there:
-        figures = Figures(Campaign(there, name))
-    status, standing = figures.status, figures.standing
-    record, config = status.record, status.record.config
+    with open_workspace(storage, server) as there:
+        found = there.campaigns.show(name)
     if as_json:
-        print_json(figures.plain() | {"record": record.model_dump(mode="json"), "files": figures.files()})
+        print_json(found.model_dump(mode="json"))
         return
-    counts = ", ".join(f"{agent} {count}" for agent, count in standing.counts.items())
+    compute = found.config["compute"]
+    counts = ", ".join(f"{agent} {count}" for agent, count in found.counts.items())
     rows: list[tuple[str, object]] = [
-        ("state", status.state + (f": {status.reason}" if status.reason else "")),
-        ("driver", status.driver or "none"),
-        ("owner", record.owner),
-        ("configuration", record.source or "given by a program"),
-        ("searches", f"{config.subject}, {', '.join(config.budget)}, {config.agent}, seed {config.seed}"),
-        ("workers", f"{config.compute.workers}" + (f" on {config.compute.ray_address}" if asked_ray(status) else "")),
-        ("created", _moment(record.created)),
-        ("first ran", _moment(status.started)),
-        ("ended", _moment(status.ended)),
-        ("evaluations", f"{figures.progress}" + (f" ({counts})" if counts else "")),
-        ("under way", status.under_way),
-        ("failed", status.failed),
-        ("best", figures.best),
-        ("time", f"{duration(status.seconds)} driven, {duration(status.worker_seconds)} of workers"),
-        ("folder", record.out),
-        ("files", ", ".join(figures.files()) or "none yet"),
+        ("state", found.state + (f": {found.reason}" if found.reason else ", in line" if found.waiting else "")),
+        ("driver", found.driver or "none"),
+        ("owner", found.owner),
+        ("configuration", found.source or "given by a program"),
+        ("searches", f"{found.task}, {', '.join(found.budget)}, {found.agent}, seed {found.seed}"),
+        ("workers", f"{compute['workers']}" + (f" on {compute['ray_address']}" if compute["ray_address"] else "")),
+        ("created", _moment(found.created)),
+        ("first ran", _moment(found.started)),
+        ("ended", _moment(found.ended)),
+        ("evaluations", f"{progress(found)}" + (f" ({counts})" if counts else "")),
+        ("under way", found.under_way),
+        ("failed", found.failed),
+        ("best", best(found)),
+        ("time", f"{duration(found.seconds)} driven, {duration(found.worker_seconds)} of workers"),
+        ("folder", found.folder or "on the server"),
+        ("files", ", ".join(one.name for one in found.files) or "none yet"),
     ]
     print_facts(name, rows)
-    if standing.front.points:
-        print_table("front", figures.front_columns, [figures.front_line(one) for one in standing.front.points])
-    for why in standing.failures:
+    if found.front:
+        print_table("front", front_columns(found), [front_line(found, one) for one in found.front])
+    for why in found.failures:
         typer.echo(f"failed: {why}")
 
 
 def compare(
     campaigns: Annotated[list[str], typer.Argument(help="Their names.", metavar="NAME...")],
     storage: StorageOption = None,
+    server: ServerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Put campaigns side by side."""
-    from automc.campaigns.campaign import Campaign
+    from automc.errors import ConfigError
 
-    with opened(storage) as there:
-        figures = [Figures(campaign) for campaign in [Campaign(there, name) for name in campaigns]]
+    rows = []
+    with open_workspace(storage, server) as there:
+        for name in campaigns:
+            found, result = there.campaigns.show(name), None
+            if found.state == "finished":
+                with suppress(ConfigError):  # its files are elsewhere by now
+                    result = there.campaigns.result(name)
+            rows.append((found, compared(found, result)))
     if as_json:
-        print_json([one.compared() for one in figures])
+        print_json([row for _, row in rows])
         return
-    rows = [one.compared_texts() for one in figures]
-    lines = [(key, *("" if row[key] is None else row[key] for row in rows)) for key in rows[0]]
+    texts = [_compared_texts(*row) for row in rows]
+    lines = [(key, *("" if text[key] is None else text[key] for text in texts)) for key in texts[0]]
     print_table("campaigns", ["", *campaigns], lines)
 
 
-class Figures:
-    """What is shown of one campaign.
-
-    Attributes:
-        status: how it stands.
-        standing: figures of its evaluations.
-
-    Args:
-        campaign: the campaign.
-        before: figures of its evaluations from an earlier look, which has read most of them already.
-    """
-
-    def __init__(self, campaign: Campaign, before: Standing | None = None) -> None:
-        from automc.campaigns.standing import Standing
-
-        self.status: Status = campaign.status()
-        self.standing = before or Standing()
-        self.standing.front.metric, *more = self.status.record.config.objectives
-        self.standing.front.more = tuple(more)
-        self.standing.front.higher_is_better = self.status.higher_is_better
-        self.standing.front.limits = self.status.limits
-        self.standing.read(campaign.journal)
-
-    @property
-    def progress(self) -> str:
-        """How many evaluations have ended, of how many."""
-        done, total = self.status.evaluations, self.status.total
-        return f"{done}/{max(total, done)}" if total else f"{done}"
-
-    @property
-    def best(self) -> str:
-        """The best score with its cost."""
-        from automc.costs.units import format_cost
-
-        best = self.standing.front.best
-        if best is None:
-            return ""
-        return f"{self.score(best)} at {format_cost(self.standing.front.metric, best.cost)}"
-
-    def score(self, point: Point | None) -> str:
-        """A score for people."""
-        from automc.tasks.metrics import format_score
-
-        return "" if point is None else format_score(point.score, self.status.metric or "")
-
-    @property
-    def front_columns(self) -> list[str]:
-        """Headings of the front's table."""
-        return ["score", self.standing.front.metric, *self.standing.front.more, "found by"]
-
-    def front_line(self, point: Point) -> tuple[str, ...]:
-        """A point's line in the front's table."""
-        from automc.costs.units import format_cost
-
-        front = self.standing.front
-        more = (format_cost(metric, getattr(point.predicted, metric) or 0.0) for metric in front.more)
-        return self.score(point), format_cost(front.metric, point.cost), *more, f"{point.agent} {point.number}"
-
-    def line(self) -> tuple[str, ...]:
-        """Its line in the list."""
-        status = self.status
-        age = (datetime.now(UTC) - status.record.created).total_seconds()
-        best, cost = self.score(self.standing.front.best), _roughly(status.worker_seconds)
-        return status.name, status.state, status.record.owner, self.progress, best, cost, _roughly(age)
-
-    def plain(self) -> dict[str, Any]:
-        """All figures as plain data."""
-        standing = self.standing
-        return self.status.model_dump(mode="json", exclude={"record"}) | {
-            "owner": self.status.record.owner,
-            "created": self.status.record.created.isoformat(),
-            "best": standing.front.best and asdict(standing.front.best),
-            "front": [asdict(one) for one in standing.front.points],
-            "cost_is": standing.front.metric,
-            "front_over": [standing.front.metric, *standing.front.more],
-            "failures": standing.failures,
-        }
-
-    def files(self) -> list[str]:
-        """What it has written for people."""
-        out = self.status.record.out
-        names = ("report.html", "result.json", "recipe.yaml", "model.onnx", "model.pt2", LOG)
-        return [name for name in names if (out / name).exists()]
-
-    def compared(self) -> dict[str, Any]:
-        """What is compared, as plain data."""
-        status, config, best = self.status, self.status.record.config, self.standing.front.best
-        row = {
-            "name": status.name,
-            "state": status.state,
-            "task": config.subject,
-            "budget": list(config.budget),
-            "agent": config.agent,
-            "seed": config.seed,
-            "evaluations": status.evaluations,
-            "search_score": best and best.score,
-            "test_score": None,
-            "latency": None,
-            "predicted_latency": best and best.predicted.latency,
-            "macs": best and best.predicted.macs,
-            "worker_hours": round(status.worker_seconds / 3600, 4),
-        }
-        result = self._result()
-        if result is not None:
-            chosen = result.row("best")
-            row |= {"search_score": chosen.final.search_score, "test_score": chosen.final.test_score}
-            row |= {"latency": chosen.measured.us, "predicted_latency": chosen.predicted.latency}
-            row["macs"] = chosen.predicted.macs
-        return row
-
-    def compared_texts(self) -> dict[str, str | None]:
-        """What is compared, for people."""
-        from automc.costs.units import format_cost, number
-        from automc.tasks.metrics import format_score
-
-        row = self.compared()
-        metric = self.status.metric or ""
-        for key in ("search_score", "test_score"):
-            row[key] = None if row[key] is None else format_score(row[key], metric)
-        for key, kind in (("latency", "latency"), ("predicted_latency", "latency"), ("macs", "macs")):
-            row[key] = None if row[key] is None else format_cost(kind, row[key])
-        row |= {"budget": ", ".join(row["budget"]), "evaluations": self.progress}
-        row["worker_hours"] = number(row["worker_hours"])
-        return {key.replace("_", " "): value for key, value in row.items() if key != "name"}
-
-    def _result(self) -> SearchResult | None:
-        from pydantic import ValidationError
-
-        from automc.campaigns import SearchResult
-
-        if self.status.state != "finished":
-            return None
-        try:
-            return SearchResult.model_validate_json((self.status.record.out / "result.json").read_bytes())
-        except (OSError, ValidationError):
-            return None
+def progress(found: CampaignSummary) -> str:
+    """Returns how many evaluations have ended, of how many."""
+    done, total = found.evaluations, found.total
+    return f"{done}/{max(total, done)}" if total else f"{done}"
 
 
-def asked_ray(status: Status) -> bool:
-    """Says whether a cluster was named."""
-    return status.record.config.compute.ray_address is not None
+def best(found: CampaignSummary) -> str:
+    """Returns the best score with its cost, for people."""
+    from automc.costs.units import format_cost
+
+    return "" if found.best is None else f"{score(found, found.best)} at {format_cost(found.cost_is, found.best.cost)}"
+
+
+def score(found: CampaignSummary, point: Point | None) -> str:
+    """Returns a score for people."""
+    from automc.tasks.metrics import format_score
+
+    return "" if point is None else format_score(point.score, found.metric or "")
+
+
+def front_columns(found: CampaignDetail) -> list[str]:
+    """Returns the headings of the front's table."""
+    return ["score", *found.front_over, "found by"]
+
+
+def front_line(found: CampaignDetail, point: Point) -> tuple[str, ...]:
+    """Returns a point's line in the front's table."""
+    from automc.costs.units import format_cost
+
+    first, *others = found.front_over
+    more = (format_cost(metric, getattr(point.predicted, metric) or 0.0) for metric in others)
+    return score(found, point), format_cost(first, point.cost), *more, f"{point.agent} {point.number}"
+
+
+def compared(found: CampaignDetail, result: SearchResult | None) -> dict[str, Any]:
+    """Returns what is compared, as plain data."""
+    best = found.best
+    row = {
+        "name": found.name,
+        "state": found.state,
+        "task": found.task,
+        "budget": found.budget,
+        "agent": found.agent,
+        "seed": found.seed,
+        "evaluations": found.evaluations,
+        "search_score": best and best.score,
+        "test_score": None,
+        "latency": None,
+        "predicted_latency": best and best.predicted.latency,
+        "macs": best and best.predicted.macs,
+        "worker_hours": round(found.worker_seconds / 3600, 4),
+    }
+    if result is not None:
+        chosen = result.row("best")
+        row |= {"search_score": chosen.final.search_score, "test_score": chosen.final.test_score}
+        row |= {"latency": chosen.measured.us, "predicted_latency": chosen.predicted.latency}
+        row["macs"] = chosen.predicted.macs
+    return row
+
+
+def _compared_texts(found: CampaignDetail, row: dict[str, Any]) -> dict[str, str | None]:
+    """Returns what is compared, for people."""
+    from automc.costs.units import format_cost, number
+    from automc.tasks.metrics import format_score
+
+    row = dict(row)
+    for key in ("search_score", "test_score"):
+        row[key] = None if row[key] is None else format_score(row[key], found.metric or "")
+    for key, kind in (("latency", "latency"), ("predicted_latency", "latency"), ("macs", "macs")):
+        row[key] = None if row[key] is None else format_cost(kind, row[key])
+    row |= {"budget": ", ".join(row["budget"]), "evaluations": progress(found)}
+    row["worker_hours"] = number(row["worker_hours"])
+    return {key.replace("_", " "): value for key, value in row.items() if key != "name"}
+
+
+def _line(found: CampaignSummary) -> tuple[str, ...]:
+    """Returns a campaign's line in the list."""
+    age = (datetime.now(UTC) - found.created).total_seconds()
+    cost = _roughly(found.worker_seconds)
+    return found.name, found.state, found.owner, progress(found), score(found, found.best), cost, _roughly(age)
 
 
 def _moment(when: datetime | None) -> str:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from automc.cli.campaign_drive import LOG, Name, StorageOption, opened
+from automc.cli.campaign_drive import Name, StorageOption, opened
 
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Ask for it, and do not wait until it is so.")]
 Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait at most.", min=0)]
-
-_FILES = ("report.html", "result.json", "recipe.yaml", "model.safetensors", "model.onnx", "model.pt2", "original.onnx")
-_FOLDERS = ("checkpoints", "tensorboard")
 
 
 def pause(name: Name, no_wait: NoWait = False, timeout: Timeout = 600, storage: StorageOption = None) -> None:
@@ -36,6 +31,7 @@ def delete(
 ) -> None:
     """Delete a campaign with all its evaluations; the files that it wrote stay."""
     from automc.campaigns.campaign import Campaign
+    from automc.campaigns.launch import delete_files
     from automc.errors import ConfigError
 
     with opened(storage) as there:
@@ -48,23 +44,21 @@ def delete(
             typer.confirm(f"Delete {name}, {what}?", abort=True)
         campaign.delete()
     if with_files:
-        _delete_files(status.record.out)
+        delete_files(status.record.out)
     typer.echo(f"{name} is deleted" + ("" if with_files else f"; its files stay in {status.record.out}"))
 
 
 def _ask(name: str, what: Literal["pause", "cancel"], storage: str | None, timeout: float) -> None:
     from automc.campaigns.campaign import Campaign
-    from automc.errors import ConfigError, SearchError
+    from automc.campaigns.launch import check_stop
+    from automc.errors import SearchError
 
     wanted = "paused" if what == "pause" else "cancelled"
     with opened(storage) as there:
         campaign = Campaign(there, name)
-        status = campaign.status()
-        if status.state == wanted:
+        if not check_stop(campaign, what):
             typer.echo(f"{name} is {wanted} already")
             return
-        if status.state in ("finished", "cancelled") or (what == "pause" and status.state == "failed"):
-            raise ConfigError(f"{name} is {status.state}; there is nothing to {what}")
         campaign.wish(what)
         until = time.monotonic() + timeout
         while (status := campaign.status()).state not in (wanted, "finished") and time.monotonic() < until:
@@ -82,13 +76,3 @@ def _ask(name: str, what: Literal["pause", "cancel"], storage: str | None, timeo
             f"{name} was not {wanted} within {timeout:g} s: {status.under_way} evaluations under way are waited for; "
             f"it will be when these have ended (watch it: automc campaign watch {name})"
         )
-
-
-def _delete_files(out: Path) -> None:
-    """Deletes what a campaign writes, and its folder if nothing else is in it."""
-    for name in (*_FILES, LOG):
-        (out / name).unlink(missing_ok=True)
-    for name in _FOLDERS:
-        shutil.rmtree(out / name, ignore_errors=True)
-    if out.is_dir() and not any(out.iterdir()):
-        out.rmdir()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    from automc.campaigns.config import SearchConfig
 
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Evaluations that run at once; more than one needs Ray.")
@@ -21,8 +18,3 @@ def compute_asked(workers: int | None, ray_address: str | None) -> dict[str, Any
     """Returns what the command line asks of `compute`."""
     asked = {"workers": workers, "ray_address": ray_address}
     return {key: value for key, value in asked.items() if value is not None}
-
-
-def with_compute(settings: SearchConfig, asked: dict[str, Any]) -> SearchConfig:
-    """Returns a configuration with what the command line asks in place of what it says itself."""
-    return settings.model_copy(update={"compute": settings.compute.model_copy(update=asked)})

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from automc.cli.compute import RayAddress, Workers, compute_asked, with_compute
+from automc.cli.compute import RayAddress, Workers, compute_asked
 from automc.cli.output import JsonFlag
-from automc.cli.processes import AUTOMC
 
 if TYPE_CHECKING:
     from automc.campaigns import SearchResult
@@ -30,6 +29,7 @@ def search(
     """Search for the policy that keeps a budget with the least loss, and write recipe, model and report."""
     from automc import progress
     from automc.campaigns import load_config, output_folder, run_search, unfinished
+    from automc.campaigns.launch import with_compute
 
     settings = with_compute(load_config(config), compute_asked(workers, ray_address))
     folder = out or output_folder(config)
@@ -52,6 +52,7 @@ def _supervise(folder: Path) -> NoReturn:
     from automc.campaigns.campaign import Campaign, names
     from automc.campaigns.finish import FOREGROUND
     from automc.campaigns.journal import FILE
+    from automc.campaigns.launch import AUTOMC
     from automc.campaigns.storage import Storage, sqlite_url
     from automc.campaigns.supervisor import Supervisor
 

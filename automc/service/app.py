@@ -1,0 +1,62 @@
+"""The application: the API under ``/api/v1``, health, and the dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+
+import automc
+from automc.service import problems
+from automc.service.line import Line
+from automc.service.routes import campaigns, catalog, tables
+from automc.workspace import LocalWorkspace
+
+PREFIX = "/api/v1"
+
+
+def make_app(workspace: LocalWorkspace, line: Line | None = None) -> FastAPI:
+    """Returns the application.
+
+    Args:
+        workspace: what it serves.
+        line: starts campaigns that wait; None where nobody is to.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if line is not None:
+            line.start()
+        try:
+            yield
+        finally:
+            if line is not None:
+                line.stop()
+
+    app = FastAPI(
+        title="AutoMC",
+        version=automc.__version__,
+        summary="Hardware-aware automatic model compression",
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,  # FastAPI's page loads from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.workspace = workspace
+    api = APIRouter(prefix=PREFIX)
+    for routes in (campaigns, tables, catalog):
+        api.include_router(routes.router)
+    app.include_router(api)
+    problems.install(app)
+
+    @app.get("/healthz", tags=["health"], summary="Whether the process lives")
+    def healthz() -> dict[str, str]:
+        return {"status": "ok", "version": automc.__version__}
+
+    @app.get("/readyz", tags=["health"], summary="Whether it can answer", responses=problems.told(503))
+    def readyz() -> dict[str, str]:
+        workspace.storage.optuna.get_all_studies()
+        return {"status": "ready"}
+
+    return app

@@ -1,0 +1,395 @@
+"""What a workspace answers, and is asked: plain data that is the same here, over HTTP and in a browser."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from automc.campaigns.front import Point
+from automc.campaigns.record import State
+from automc.campaigns.result import Evaluated, Unit
+from automc.costs import Cost
+from automc.devices import Device
+from automc.latency_tables import Validation
+from automc.latency_tables.hardware import How
+
+T = TypeVar("T")
+
+MOST = 500
+"""Items of one page at most."""
+
+
+class Answer(BaseModel):
+    """Plain data; a field that is not known is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Page(Answer, Generic[T]):
+    """Some of many items.
+
+    Attributes:
+        items: these.
+        total: how many there are, pages before and after included.
+        offset: how many come before.
+    """
+
+    items: list[T]
+    total: int
+    offset: int = 0
+
+
+class CampaignSummary(Answer):
+    """A campaign in a list.
+
+    Attributes:
+        name: of the campaign.
+        state: how it stands.
+        reason: why it failed, or is being started again, in one line.
+        waiting: whether it is in line: the service starts it when another has ended.
+        owner: who began it.
+        task: what is compressed.
+        agent: who searches.
+        budget: what is to be kept.
+        seed: of everything random.
+        evaluations: how many have ended, those that failed too.
+        failed: how many of them failed.
+        under_way: how many have begun and not ended.
+        total: how many there are to be; None before it began.
+        metric: name of the score; None before it began.
+        higher_is_better: the direction of scores.
+        best: what no other evaluation beats in score.
+        cost_is: what ``best.cost`` is: a metric of costs.
+        seconds: that drivers have run.
+        worker_seconds: spent on evaluations, all workers together.
+        created: when it was made.
+        started: when it first ran.
+        ended: when it ended for good.
+        driver: host and process that drive it now.
+    """
+
+    name: str
+    state: State
+    reason: str | None = None
+    waiting: bool = False
+    owner: str
+    task: str
+    agent: str
+    budget: list[str]
+    seed: int
+    evaluations: int
+    failed: int
+    under_way: int
+    total: int | None = None
+    metric: str | None = None
+    higher_is_better: bool = True
+    best: Point | None = None
+    cost_is: str
+    seconds: float
+    worker_seconds: float
+    created: datetime
+    started: datetime | None = None
+    ended: datetime | None = None
+    driver: str | None = None
+
+
+class FileInfo(Answer):
+    """A file that a campaign has written.
+
+    Attributes:
+        name: of the file.
+        size: in bytes.
+    """
+
+    name: str
+    size: int
+
+
+class CampaignDetail(CampaignSummary):
+    """All there is to know of a campaign but its evaluations.
+
+    Attributes:
+        config: its configuration.
+        limits: what the budgets allow, by metric, in its own unit; empty before it began.
+        front: what no other evaluation beats in both score and cost, best score first.
+        front_over: metrics that the front is over.
+        counts: finished evaluations of each agent.
+        failures: reasons of the last that failed.
+        rate: evaluations a minute of late; None where none has ended in the last minutes.
+        workers: who has evaluated in the last minutes, and how much.
+        files: what it has written.
+        log: the last lines of what its driver said.
+        since: when the driver began, or whoever drove it last, without a zone.
+        folder: where its files lie; None where that is on another machine.
+        source: the file that its configuration is from, if any.
+    """
+
+    config: dict[str, Any]
+    limits: dict[str, float]
+    front: list[Point]
+    front_over: list[str]
+    counts: dict[str, int]
+    failures: list[str]
+    rate: float | None = None
+    workers: dict[str, int] = Field(default_factory=dict)
+    files: list[FileInfo] = Field(default_factory=list)
+    log: list[str] = Field(default_factory=list)
+    since: datetime | None = None
+    folder: str | None = None
+    source: str | None = None
+
+
+class EvaluationRow(Answer):
+    """An evaluation in a list.
+
+    Attributes:
+        cursor: its place among all evaluations of its campaign, in the order in which they ended; opaque.
+        agent: who proposed it.
+        number: which of that agent, from 0.
+        score: on search images; None where it failed.
+        change: of the outputs from the original's, as a share of their variance; None where it is not known.
+        error: why it failed.
+        predicted: its costs.
+        seconds: how long it took.
+        rung: at which fidelity, from 0.
+        worker: who evaluated it.
+        ended: when.
+    """
+
+    cursor: str
+    agent: str
+    number: int
+    score: float | None
+    change: float | None = None
+    error: str | None = None
+    predicted: Cost
+    seconds: float
+    rung: int = 0
+    worker: str = ""
+    ended: datetime
+
+
+class EvaluationDetail(Answer):
+    """One evaluation with its policy, and what the policy decides about.
+
+    Attributes:
+        evaluation: the evaluation.
+        units: what there is to decide about, for a picture; empty before the campaign has finished.
+    """
+
+    evaluation: Evaluated
+    units: list[Unit]
+
+
+class CampaignRequest(BaseModel):
+    """A campaign that is asked for: a search's configuration without code and without paths.
+
+    Attributes:
+        name: what to call it; by default after its task.
+        task: a task that the operator registered.
+        config: the other keys of a configuration (``docs/guide.md``): budget, agent, evaluations, space and so on.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str | None = Field(default=None, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    task: str = Field(max_length=80)
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
+class TableSummary(Answer):
+    """A latency table in a list.
+
+    Attributes:
+        id: names it: a digest of its device.
+        device: what it was measured on.
+        operators: how many were measured.
+        measured_at: when that began.
+        imported: from what file of another program it is, or None.
+        validations: how far it was off for whole networks, newest last.
+        trust: the same in a line.
+    """
+
+    id: str
+    device: Device
+    operators: int
+    measured_at: str
+    imported: str | None = None
+    validations: list[Validation]
+    trust: str
+
+
+class OperatorRow(Answer):
+    """A measured operator; microseconds.
+
+    Attributes:
+        operator: its signature.
+        us: mean of undisturbed runs.
+        low: first quartile.
+        high: third quartile.
+        runs: how many runs.
+        drifted: whether the device's speed changed while it was measured.
+    """
+
+    operator: str
+    us: float
+    low: float
+    high: float
+    runs: int
+    drifted: bool = False
+
+
+class TableDetail(TableSummary):
+    """A latency table without its operators.
+
+    Attributes:
+        method: how it was measured.
+        repeatability: RMS relative difference of an operator measured again.
+        overhead_us: what a network costs beyond its operators: a run, a kernel, a kernel in int8.
+        kinds: measured operators of each kind.
+        fitted_on: how many whole networks of each subject it was fitted on.
+    """
+
+    method: str
+    repeatability: float
+    overhead_us: dict[str, float]
+    kinds: dict[str, int]
+    fitted_on: dict[str, int]
+
+
+class OperatorAnswer(Answer):
+    """What one operator will take, or why that is not known; microseconds.
+
+    Attributes:
+        operator: as it was asked for.
+        us: its latency; None where it is not known.
+        low: lower end of the interval in which nine of ten measurements would lie.
+        high: upper end.
+        how: where that comes from.
+        energy_uj: microjoules, where the hardware has them.
+        error: why it is not known.
+    """
+
+    operator: str
+    us: float | None = None
+    low: float | None = None
+    high: float | None = None
+    how: How | None = None
+    energy_uj: float | None = None
+    error: str | None = None
+
+
+class NetworkRequest(BaseModel):
+    """A whole network whose latency is asked for.
+
+    Attributes:
+        task: a registered task.
+        policy: what is chosen; None for the network as it is.
+        estimate: whether operators never measured are estimated by a roofline.
+        breakdown: whether every operator is wanted too.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    task: str = Field(max_length=80)
+    policy: dict[str, dict[str, Any]] | None = None
+    estimate: bool = False
+    breakdown: bool = False
+
+
+class NetworkAnswer(Answer):
+    """What a whole network will cost.
+
+    Attributes:
+        cost: all metrics; latency in microseconds for one inference.
+        low: lower end of the interval of the latency.
+        high: upper end.
+        interval: what the interval takes into account.
+        run_us: what an inference costs beyond its operators.
+        shares: which share of the operators' latency comes from where.
+        counts: how many operators come from where.
+        breakdown: every operator in order, where it was asked for.
+    """
+
+    cost: Cost
+    low: float
+    high: float
+    interval: str
+    run_us: float
+    shares: dict[How, float]
+    counts: dict[How, int]
+    breakdown: list[OperatorAnswer] = Field(default_factory=list)
+
+
+class TableComparison(Answer):
+    """Two tables side by side: second over first.
+
+    Attributes:
+        device: what differs between their devices, or None.
+        operators: how many are in both.
+        median: of the ratio; None where none is in both.
+        quantiles: of the ratio, by the share that lies below.
+        by_kind: median ratio and number of operators of each kind.
+        largest: operators whose ratio differs most from the median, with both latencies in microseconds.
+        only_first: how many are in the first only.
+        only_second: how many are in the second only.
+    """
+
+    device: str | None
+    operators: int
+    median: float | None
+    quantiles: dict[str, float]
+    by_kind: dict[str, tuple[float | None, int]]
+    largest: list[tuple[str, float, float]]
+    only_first: int
+    only_second: int
+
+
+class Named(Answer):
+    """Something to choose, in a line.
+
+    Attributes:
+        name: what to write.
+        what: what it is.
+    """
+
+    name: str
+    what: str
+
+
+class AgentInfo(Named):
+    """An agent.
+
+    Attributes:
+        control: whether it runs beside every search anyway.
+        metrics: budgets that it can keep.
+        settings: JSON schema of its settings.
+    """
+
+    control: bool
+    metrics: list[str]
+    settings: dict[str, Any]
+
+
+class PresetInfo(Named):
+    """A preset of a search space.
+
+    Attributes:
+        config: its keys.
+    """
+
+    config: dict[str, Any]
+
+
+class DeviceInfo(Named):
+    """A device that campaigns may name.
+
+    Attributes:
+        kind: this machine, one far away, or an accelerator on paper.
+        table: the identifier of its latency table, where there is one.
+    """
+
+    kind: Literal["local", "remote", "paper"]
+    table: str | None = None

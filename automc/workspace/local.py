@@ -1,0 +1,53 @@
+"""A workspace on this machine: a storage of campaigns, and the user's own tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from automc.campaigns.storage import Storage, default_storage
+from automc.workspace._base import Workspace
+from automc.workspace.campaigns import LocalCampaigns
+from automc.workspace.catalog import LocalCatalog
+from automc.workspace.registry import Registry
+from automc.workspace.tables import LocalTables
+
+
+class LocalWorkspace(Workspace):
+    """See `Workspace`.
+
+    Args:
+        storage: where campaigns are kept; closed with the workspace.
+        folder: where the files of new ones go.
+        registry: what may be asked for.
+    """
+
+    campaigns: LocalCampaigns
+    tables: LocalTables
+    catalog: LocalCatalog
+
+    def __init__(self, storage: Storage, folder: Path, registry: Registry) -> None:
+        self.storage, self.registry = storage, registry
+        self.campaigns = LocalCampaigns(storage, folder, registry)
+        self.tables = LocalTables(registry)
+        self.catalog = LocalCatalog(registry)
+
+    def close(self) -> None:
+        """Closes the storage."""
+        self.storage.close()
+
+
+def local_workspace(
+    url: str | None = None, folder: Path = Path("runs"), registry: Registry | None = None, begin: bool = True
+) -> LocalWorkspace:
+    """Opens a workspace on this machine.
+
+    Args:
+        url: where campaigns are kept; None for the user's own.
+        folder: where the files of new ones go.
+        registry: what may be asked for; by default the digits, and every agent.
+        begin: whether SQLite's file is made where there is none.
+
+    Raises:
+        ConfigError: the storage cannot be opened.
+    """
+    return LocalWorkspace(Storage(url or default_storage(), create=begin), folder, registry or Registry())
