@@ -12,7 +12,7 @@ FOUND := $$($(PYTHON) -V 2>&1 | head -n 1)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo serve test test-full check format bench lock clean
+.PHONY: help install demo serve test test-full check format docs bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,9 @@ check: $(STAMP) ## Run all checkers: style, format, types, import layers
 format: $(STAMP) ## Mend what the style checker can mend, and format
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
+
+docs: $(STAMP) ## Build the documentation's site into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 bench: $(STAMP) ## Run the scripts in benchmarks/ one after the other
 	@set -e; for script in $(SCRIPTS); do echo "== $$script"; $(BIN)/python $$script; done
