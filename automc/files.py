@@ -38,8 +38,13 @@ def home() -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside ``path`` and renames it over ``path`` on success; removes it otherwise."""
+def replacing(path: Path, private: bool = False) -> Iterator[Path]:
+    """Yields a temporary path beside ``path`` and renames it over ``path`` on success; removes it otherwise.
+
+    Args:
+        path: the file.
+        private: whether only its owner may read it.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -49,10 +54,10 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes private files; what we hand out should be readable like any other
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        if not private:  # mkstemp makes private files; what we hand out should be readable like any other
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     except OSError as error:
         if lacking(error) is None:
@@ -62,9 +67,9 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes ``text`` to ``path`` whole or not at all."""
-    with replacing(path) as temporary:
+def write_text(path: Path, text: str, private: bool = False) -> None:
+    """Writes ``text`` to ``path`` whole or not at all; ``private``: see `replacing`."""
+    with replacing(path, private) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
