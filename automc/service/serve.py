@@ -50,7 +50,6 @@ def serve(
         ConfigError: the address cannot be listened on, the storage not be opened, or others could ask and there is
             no token.
     """
-    log_to_stderr()
     files.ensure_writable(folder)
     limits, tokens = limits or Limits(), Tokens()
     try:
@@ -66,6 +65,7 @@ def serve(
                 "or serve this machine only, without --host, --allowed-host and --proxy"
             )
         security = Security(tokens, others, [host, *names], limits)
+        log_to_stderr()
         app = make_app(workspace, Line(workspace, storage or default_storage()), security)
         ready(f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}")
         make_server(app, limits, proxy).run([listener])

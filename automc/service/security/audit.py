@@ -29,7 +29,7 @@ _LONGEST = 300  # characters of a path
 class _Handler(logging.handlers.RotatingFileHandler):
     def _open(self) -> TextIOWrapper:
         handle = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        return os.fdopen(handle, "a", encoding="utf-8")  # type: ignore[return-value]  # the class is told too wide
+        return os.fdopen(handle, "a", encoding="utf-8")
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Says so, in a line; requests go on."""

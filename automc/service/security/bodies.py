@@ -48,8 +48,8 @@ class Bodies:
         if body is None:  # whoever asked is gone
             return
         if "json" in Request(scope).headers.get("content-type", "json") and await self._deep(body):
-            error = Refused(400, "too_deep", f"the JSON is nested more than {self._limits.depth} deep")
-            await answer(error)(scope, receive, send)
+            deep = Refused(400, "too_deep", f"the JSON is nested more than {self._limits.depth} deep")
+            await answer(deep)(scope, receive, send)
             return
         given = False
 
