@@ -142,7 +142,7 @@ def _excess(text: str) -> str | None:
     Deep nesting exhausts the stack, which ends the process. What an alias stands for counts each time: a line can
     merge (``<<``) the line before twice, and thirty lines are a thousand million.
     """
-    nodes, sizes = 0, dict[str, int]()
+    nodes, sizes = 0, dict[str | None, int]()
     begun: list[tuple[str | None, int]] = []
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.AliasEvent):

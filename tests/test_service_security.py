@@ -118,7 +118,7 @@ def test_a_reader_changes_nothing(service: Guarded, tmp_path: Path):
     for method, path in queries:
         body = {"operators": ["x"]} if path.endswith("query") else {"task": "digits"}
         assert code(service.by(service.reader, method, "/" + path.format(table="x"), json=body)) == (404, "not_found")
-    for method, path in asked - unsafe - {("GET", "/readyz"), ("GET", "/healthz")}:
+    for method, path in {one for one in asked - unsafe if one[1].startswith("/api/")}:
         assert service.ask(method, "/" + re.sub(r"{\w+}", "x", path)).status_code == 401, path
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.security import HTTPBearer
 from starlette.types import ASGIApp
 
 import automc
@@ -60,7 +61,9 @@ def make_app(workspace: LocalWorkspace, line: Line | None = None, security: Secu
     app.state.workspace = workspace
     app.state.security = security or Security()
     app.state.still_allowed = app.state.security.still_allowed
-    api = APIRouter(prefix=PREFIX, responses=GUARDED)
+    # for the document only: the gate has looked before any route is called
+    bearer = HTTPBearer(auto_error=False, description="A token: automc token create NAME --role reader|runner")
+    api = APIRouter(prefix=PREFIX, responses=GUARDED, dependencies=[Depends(bearer)])
     for routes in (campaigns, tables, catalog, login):
         api.include_router(routes.router)
     app.include_router(api)
