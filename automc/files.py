@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +30,9 @@ except ImportError:  # a PyYAML built without libyaml
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
 
+_LONG_NUMBER = re.compile(r"[-+]?[0-9][-+0-9_:.a-fA-FxX]{300,}")
 _DEEPEST = 100
+_MOST = 500_000  # keys and values of a YAML file: loading so many takes 4 s; an operator of a table is ten
 
 
 def home() -> Path:
@@ -38,8 +41,13 @@ def home() -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside ``path`` and renames it over ``path`` on success; removes it otherwise."""
+def replacing(path: Path, private: bool = False) -> Iterator[Path]:
+    """Yields a temporary path beside ``path`` and renames it over ``path`` on success; removes it otherwise.
+
+    Args:
+        path: the file.
+        private: whether only its owner may read it.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -49,10 +57,10 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes private files; what we hand out should be readable like any other
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        if not private:  # mkstemp makes private files; what we hand out should be readable like any other
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     except OSError as error:
         if lacking(error) is None:
@@ -62,9 +70,9 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes ``text`` to ``path`` whole or not at all."""
-    with replacing(path) as temporary:
+def write_text(path: Path, text: str, private: bool = False) -> None:
+    """Writes ``text`` to ``path`` whole or not at all; ``private``: see `replacing`."""
+    with replacing(path, private) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -105,13 +113,15 @@ def read_yaml(path: Path, model: type[Model], error: type[AutoMCError], version:
     what = f"{path}"
     try:
         text = path.read_text(encoding="utf-8")
-        if _is_deep(text):
-            raise error(f"{what}: nested more than {_DEEPEST} deep; no file of ours is")
+        if excess := _excess(text):
+            raise error(f"{what}: {excess}; no file of ours is")
         data = yaml.load(text, Loader=_Loader)
     except FileNotFoundError:
         raise error(f"{what}: no such file") from None
     except (OSError, UnicodeDecodeError) as problem:
         raise error(f"{what}: cannot be read ({problem})") from None
+    except (ValueError, OverflowError) as problem:  # a thirteenth month, sixties beyond all floats
+        raise error(f"{what}: not valid YAML ({str(problem)[:80]})") from None
     except yaml.YAMLError as problem:
         # where an unclosed bracket or quote was opened helps more than where its end was missed
         mark = getattr(problem, "context_mark", None) or getattr(problem, "problem_mark", None)
@@ -126,17 +136,34 @@ def read_yaml(path: Path, model: type[Model], error: type[AutoMCError], version:
     return parse(data, model, error, what)
 
 
-def _is_deep(text: str) -> bool:
-    """Says whether YAML is nested so deep that loading it could exhaust the stack, which ends the process."""
-    depth = 0
+def _excess(text: str) -> str | None:
+    """Says what of YAML would take too long or too much to load; None where nothing would.
+
+    Deep nesting exhausts the stack, which ends the process. What an alias stands for counts each time: a line can
+    merge (``<<``) the line before twice, and thirty lines are a thousand million.
+    """
+    nodes, sizes = 0, dict[str | None, int]()
+    begun: list[tuple[str | None, int]] = []
     for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.AliasEvent):
+            if any(anchor == event.anchor for anchor, _ in begun):
+                return "a part of it contains itself"
+            nodes += sizes.get(event.anchor, 1)
+        elif isinstance(event, yaml.NodeEvent):
+            nodes += 1
+        if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and _LONG_NUMBER.fullmatch(event.value):
+            return "it has a number of hundreds of digits"  # 1:59:59… in base 60 takes the square of its length
         if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
+            begun.append((event.anchor, nodes))
         elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > _DEEPEST:
-            return True
-    return False
+            anchor, before = begun.pop()
+            if anchor is not None:
+                sizes[anchor] = nodes - before + 1
+        if len(begun) > _DEEPEST:
+            return f"nested more than {_DEEPEST} deep"
+        if nodes > _MOST:
+            return f"larger than {_MOST:,} entries"
+    return None
 
 
 def parse(data: dict[str, Any], model: type[Model], error: type[AutoMCError], what: str) -> Model:
