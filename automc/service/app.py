@@ -13,8 +13,9 @@ from fastapi import APIRouter, FastAPI
 import automc
 from automc.campaigns.storage import Storage, sqlite_url
 from automc.service import problems
+from automc.service.events import Events
 from automc.service.line import Line
-from automc.service.routes import campaigns, catalog, tables
+from automc.service.routes import campaigns, catalog, events, results, tables
 from automc.workspace import LocalWorkspace, Registry
 
 PREFIX = "/api/v1"
@@ -48,8 +49,9 @@ def make_app(workspace: LocalWorkspace, line: Line | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.workspace = workspace
+    app.state.events = Events(workspace)
     api = APIRouter(prefix=PREFIX)
-    for routes in (campaigns, tables, catalog):
+    for routes in (campaigns, events, results, tables, catalog):
         api.include_router(routes.router)
     app.include_router(api)
     problems.install(app)
@@ -60,7 +62,7 @@ def make_app(workspace: LocalWorkspace, line: Line | None = None) -> FastAPI:
 
     @app.get("/readyz", tags=["health"], summary="Whether it can answer", responses=problems.told(503))
     def readyz() -> dict[str, str]:
-        workspace.storage.optuna.get_all_studies()
+        workspace.storage.do(lambda storage: storage.get_all_studies())
         return {"status": "ready"}
 
     return app

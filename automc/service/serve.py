@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import uvicorn
 
 from automc import files
 from automc.campaigns.storage import default_storage
-from automc.errors import ConfigError
+from automc.devices.server.running import Server, address, listening
 from automc.service.app import make_app
 from automc.service.line import Line
 from automc.workspace import Registry, local_workspace
@@ -41,22 +40,21 @@ def serve(
         ConfigError: the address cannot be listened on, or the storage not be opened.
     """
     files.ensure_writable(folder)
-    try:
-        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"cannot listen on {host}, port {port}: {reason}; choose another --host or --port") from None
-    with listener, local_workspace(storage, folder.resolve(), registry) as workspace:
+    with (
+        listening(host, port) as listener,
+        local_workspace(storage, folder.resolve(), registry, waits=False) as workspace,
+    ):
         if first is not None and not workspace.campaigns.find().total:
             workspace.campaigns.start(first)
         app = make_app(workspace, Line(workspace, storage or default_storage()))
         config = uvicorn.Config(
             app,
             log_config=None,
+            log_level="warning",
             access_log=False,
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=3,
         )
-        ready(f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}")
-        uvicorn.Server(config).run([listener])
+        ready(address(host, listener.getsockname()[1]))
+        Server(config, app.state.events.close).run([listener])  # streams would go on for ever
