@@ -67,7 +67,7 @@ class LocalCampaigns(Campaigns):
         """See `Campaigns.find`."""
         found = []
         for name in self._known():
-            with suppress(ConfigError):  # deleted since
+            with suppress(NotFound):  # deleted since
                 found.append(self._look(name).summary())
         word = search.casefold()
         found = [
@@ -141,6 +141,8 @@ class LocalCampaigns(Campaigns):
         look = self._look(name)
         try:
             wanted = check_stop(look.campaign, what)
+        except (Away, NotFound):
+            raise
         except ConfigError as error:
             raise Conflict(str(error)) from None
         if wanted:
@@ -156,6 +158,8 @@ class LocalCampaigns(Campaigns):
             raise Conflict(f"{name} is running; cancel it first")
         try:
             look.campaign.delete()
+        except (Away, NotFound):
+            raise
         except ConfigError as error:  # a driver has come meanwhile
             raise Conflict(str(error)) from None
         with self._lock:
