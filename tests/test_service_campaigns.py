@@ -267,6 +267,7 @@ def test_what_was_started_and_not_claimed_is_started_again_by_the_next_service(s
     assert starter.workspace.campaigns.show("lost").waiting
 
 
+@pytest.mark.slow
 def test_what_always_ends_before_it_begins_fails(starter: Starter) -> None:
     starter.command("true")
     starter.make("hopeless")

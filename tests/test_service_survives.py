@@ -12,9 +12,11 @@ from typing import Any
 import psutil
 import pytest
 
+from automc.campaigns.storage import Storage
 from automc.recipes import apply_recipe, load_recipe
 from automc.tasks import load_task
 from tests.servers import CAMPAIGN, Service, until
+from tests.storages import begun
 
 LONGER: dict[str, Any] = {**CAMPAIGN["config"], "evaluations": 6}
 
@@ -26,8 +28,9 @@ def numbers(service: Service, name: str) -> list[tuple[str, int]]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_server_that_is_told_to_end_ends_its_streams_and_says_nothing(tmp_path: Path, number: int) -> None:
-    with Service(tmp_path / "service") as service:
-        service.ask("POST", "/campaigns", json={**CAMPAIGN, "name": "waits"})
+    (folder := tmp_path / "service").mkdir()
+    begun(Storage(f"sqlite:///{folder / 'campaigns.db'}"), "waits")
+    with Service(folder) as service:
         host, port = service.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), 30) as client:
             client.sendall(b"GET /api/v1/campaigns/waits/events HTTP/1.1\r\nHost: here\r\n\r\n")
@@ -44,7 +47,9 @@ def test_a_server_that_is_told_to_end_ends_its_streams_and_says_nothing(tmp_path
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_server_killed_in_the_middle_is_started_again_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_a_server_killed_in_the_middle_is_started_again_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "service"
     with Service(folder) as first:
         first.start(name="going", config=LONGER)
@@ -69,7 +74,9 @@ def test_a_server_killed_in_the_middle_is_started_again_and_nothing_is_lost(tmp_
             for one in ("recipe.yaml", "model.safetensors"):
                 (mine / one).write_bytes(second.ask("GET", f"/campaigns/going/files/{one}").content)
     recipe = load_recipe(mine / "recipe.yaml")
-    assert apply_recipe(recipe, load_task("digits").model(), mine / "recipe.yaml") is not None
+    monkeypatch.setenv("AUTOMC_HOME", str(folder / "home"))  # where its network was trained
+    model = apply_recipe(recipe, mine / "recipe.yaml", load_task("digits"))
+    assert sum(one.numel() for one in model.parameters()) < recipe.original.params
 
 
 @pytest.mark.slow

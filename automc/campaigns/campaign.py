@@ -242,9 +242,9 @@ class Campaign:
     def end(self, state: State, reason: str | None = None, for_good: bool = False) -> None:
         """Notes how it ended, for now or for good: finished and cancelled campaigns have nothing to go on with."""
         for_good |= state in ("finished", "cancelled")
-        self._set(_STATE, state)
         self._set(_REASON, reason)
         self._set(_ENDED, datetime.now(UTC).isoformat() if for_good else None)
+        self._set(_STATE, state)  # last: whoever sees it finds the rest
 
     def seconds(self) -> float:
         """Returns how long drivers have run, all sessions together."""

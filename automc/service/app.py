@@ -46,6 +46,7 @@ def make_app(workspace: LocalWorkspace, line: Line | None = None) -> FastAPI:
         openapi_url=f"{PREFIX}/openapi.json",
         docs_url=None,  # FastAPI's page loads from elsewhere
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
     )
     app.state.workspace = workspace
