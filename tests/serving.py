@@ -22,11 +22,13 @@ class Served:
 
     Attributes:
         url: where.
+        folder: of its storage.
         workspace: what.
         app: the application.
     """
 
-    def __init__(self, workspace: LocalWorkspace) -> None:
+    def __init__(self, workspace: LocalWorkspace, folder: Path) -> None:
+        self.folder = folder
         self.workspace, self.app = workspace, make_app(workspace)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -65,6 +67,6 @@ def serving(folder: Path, url: str | None = None, **registry: Any) -> Iterator[S
     where = url or f"sqlite:///{folder / 'campaigns.db'}"
     with (
         local_workspace(where, folder / "runs", Registry(**registry), waits=False) as workspace,
-        Served(workspace) as served,
+        Served(workspace, folder) as served,
     ):
         yield served

@@ -101,7 +101,7 @@ def test_a_stream_goes_on_where_another_one_broke(served: Served) -> None:
         assert [stream.next("evaluation")[0] for _ in range(2)] == cursors[2:]
         assert stream.next("end")
     with (
-        serving(served.workspace.campaigns._folder.parent) as other,
+        serving(served.folder) as other,
         watching(  # a server that was started again
             other, "again", **{"Last-Event-ID": str(cursors[2])}
         ) as stream,
