@@ -15,8 +15,9 @@ from starlette.types import ASGIApp
 import automc
 from automc.campaigns.storage import Storage, sqlite_url
 from automc.service import problems
+from automc.service.events import Events
 from automc.service.line import Line
-from automc.service.routes import campaigns, catalog, login, tables
+from automc.service.routes import campaigns, catalog, events, login, results, tables
 from automc.service.security import Security
 from automc.service.security.who import PREFIX
 from automc.workspace import LocalWorkspace, Registry
@@ -60,15 +61,17 @@ def make_app(workspace: LocalWorkspace, line: Line | None = None, security: Secu
         openapi_url=f"{PREFIX}/openapi.json",
         docs_url=None,  # FastAPI's page loads from elsewhere
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
     )
     app.state.workspace = workspace
+    app.state.events = Events(workspace)
     app.state.security = security or Security()
     app.state.still_allowed = app.state.security.still_allowed
     # for the document only: the gate has looked before any route is called
     bearer = HTTPBearer(auto_error=False, description="A token: automc token create NAME --role reader|runner")
     api = APIRouter(prefix=PREFIX, responses=GUARDED, dependencies=[Depends(bearer)])
-    for routes in (campaigns, tables, catalog, login):
+    for routes in (campaigns, events, results, tables, catalog, login):
         api.include_router(routes.router)
     app.include_router(api)
     app.include_router(login.pages)
@@ -80,7 +83,7 @@ def make_app(workspace: LocalWorkspace, line: Line | None = None, security: Secu
 
     @app.get("/readyz", tags=["health"], summary="Whether it can answer", responses=problems.told(503))
     def readyz() -> dict[str, str]:
-        workspace.storage.optuna.get_all_studies()
+        workspace.storage.do(lambda storage: storage.get_all_studies())
         return {"status": "ready"}
 
     return app

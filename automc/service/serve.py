@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from starlette.types import ASGIApp
 
 from automc import files
 from automc.campaigns.storage import default_storage
+from automc.devices.server.running import Server, address, listening
 from automc.errors import ConfigError
 from automc.service.app import make_app
 from automc.service.connections import protocol
@@ -55,12 +55,10 @@ def serve(
     """
     files.ensure_writable(folder)
     limits, tokens = limits or Limits(), Tokens()
-    try:
-        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"cannot listen on {host}, port {port}: {reason}; choose another --host or --port") from None
-    with listener, local_workspace(storage, folder.resolve(), registry) as workspace:
+    with (
+        listening(host, port) as listener,
+        local_workspace(storage, folder.resolve(), registry, waits=False) as workspace,
+    ):
         others = not is_loopback(listener.getsockname()[0]) or bool(names) or proxy is not None
         if not any(not token.expired for token in tokens.all()) and others:
             raise ConfigError(
@@ -72,17 +70,27 @@ def serve(
         if first is not None and not workspace.campaigns.find().total:
             workspace.campaigns.start(first)
         app = make_app(workspace, Line(workspace, storage or default_storage()), security)
-        ready(f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}")
-        make_server(app, limits, proxy).run([listener])
+        ready(address(host, listener.getsockname()[1]))
+        make_server(app, limits, proxy, app.state.events.close).run([listener])
 
 
-def make_server(app: ASGIApp, limits: Limits, proxy: str | None = None) -> uvicorn.Server:
-    """Returns what serves an application; see `serve`."""
+def make_server(
+    app: ASGIApp, limits: Limits, proxy: str | None = None, ending: Callable[[], None] = lambda: None
+) -> uvicorn.Server:
+    """Returns what serves an application; see `serve`.
+
+    Args:
+        app: the application.
+        limits: what it bears.
+        proxy: the address of a reverse proxy.
+        ending: called when a signal came: ends what would go on answering, as streams do.
+    """
     config = uvicorn.Config(
         app,
         http=protocol(limits),
         ws="none",
         log_config=None,
+        log_level="warning",
         access_log=False,
         server_header=False,
         proxy_headers=proxy is not None,
@@ -90,4 +98,4 @@ def make_server(app: ASGIApp, limits: Limits, proxy: str | None = None) -> uvico
         h11_max_incomplete_event_size=limits.header,
         timeout_graceful_shutdown=3,
     )
-    return uvicorn.Server(config)
+    return Server(config, ending)
