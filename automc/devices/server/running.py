@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -53,7 +54,8 @@ class Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Has SIGINT and SIGTERM end it."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        main = threading.current_thread() is threading.main_thread()  # no other one may ask for signals
+        for number in (signal.SIGINT, signal.SIGTERM) if main else ():
             asyncio.get_running_loop().add_signal_handler(number, self._end, number)
         yield
 
