@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 
 import automc
-from automc.service import problems
+from automc.service import dashboard, problems
 from automc.service.line import Line
 from automc.service.routes import campaigns, catalog, tables
 from automc.workspace import LocalWorkspace
@@ -48,6 +48,7 @@ def make_app(workspace: LocalWorkspace, line: Line | None = None) -> FastAPI:
     for routes in (campaigns, tables, catalog):
         api.include_router(routes.router)
     app.include_router(api)
+    dashboard.install(app)
     problems.install(app)
 
     @app.get("/healthz", tags=["health"], summary="Whether the process lives")
