@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 
 import automc
+from automc.campaigns.storage import Storage, sqlite_url
 from automc.service import dashboard, problems
 from automc.service.line import Line
 from automc.service.routes import campaigns, catalog, tables
-from automc.workspace import LocalWorkspace
+from automc.workspace import LocalWorkspace, Registry
 
 PREFIX = "/api/v1"
 
@@ -61,3 +65,11 @@ def make_app(workspace: LocalWorkspace, line: Line | None = None) -> FastAPI:
         return {"status": "ready"}
 
     return app
+
+
+def document() -> dict[str, Any]:
+    """Returns the API's OpenAPI document, without a workspace."""
+    with tempfile.TemporaryDirectory() as folder:
+        storage = Storage(sqlite_url(Path(folder) / "none.db"))
+        with LocalWorkspace(storage, Path(folder), Registry()) as workspace:
+            return make_app(workspace).openapi()

@@ -14,10 +14,17 @@ from automc.errors import ConfigError
 from automc.service.app import make_app
 from automc.service.line import Line
 from automc.workspace import Registry, local_workspace
+from automc.workspace.answers import CampaignRequest
 
 
 def serve(
-    host: str, port: int, storage: str | None, folder: Path, registry: Registry, ready: Callable[[str], None]
+    host: str,
+    port: int,
+    storage: str | None,
+    folder: Path,
+    registry: Registry,
+    first: CampaignRequest | None,
+    ready: Callable[[str], None],
 ) -> None:
     """Serves until SIGINT or SIGTERM; campaigns that run go on.
 
@@ -27,6 +34,7 @@ def serve(
         storage: where campaigns are kept; None for the user's own.
         folder: where the files of new campaigns go.
         registry: what may be asked for.
+        first: a campaign that is started where there is none yet.
         ready: called with the address, once it listens.
 
     Raises:
@@ -39,6 +47,8 @@ def serve(
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"cannot listen on {host}, port {port}: {reason}; choose another --host or --port") from None
     with listener, local_workspace(storage, folder.resolve(), registry) as workspace:
+        if first is not None and not workspace.campaigns.find().total:
+            workspace.campaigns.start(first)
         app = make_app(workspace, Line(workspace, storage or default_storage()))
         config = uvicorn.Config(
             app,

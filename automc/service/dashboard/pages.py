@@ -23,13 +23,15 @@ FACTS = {"steps": STEPS, "units": {metric: list(units) for metric, units in UNIT
 
 @cache
 def _templates() -> Environment:
-    return Environment(
+    found = Environment(
         loader=PackageLoader("automc.service.dashboard"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    found.policies["json.dumps_kwargs"] = {"sort_keys": False}  # a form's fields are in the schema's order
+    return found
 
 
 def _page(template: str, **values: Any) -> str:

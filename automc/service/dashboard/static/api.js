@@ -21,7 +21,7 @@ export async function ask(method, where, { query = {}, body, headers = {} } = {}
   const asked = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined));
   const options = { method, headers: { ...headers }, credentials: "same-origin" };
   if (method !== "GET") options.headers["X-AutoMC"] = "1";
-  if (typeof body === "string") Object.assign(options, { body });
+  if (body instanceof URLSearchParams) options.body = body;
   else if (body !== undefined) {
     options.body = JSON.stringify(body);
     options.headers["Content-Type"] = "application/json";
@@ -32,7 +32,7 @@ export async function ask(method, where, { query = {}, body, headers = {} } = {}
   } catch {
     throw new Problem(0, { detail: "The server does not answer. Is it running, and this machine online?" });
   }
-  if (answer.status === 401) return signIn();
+  if (answer.status === 401 && where !== "/login") return signIn();
   const told = answer.status === 204 ? null : await answer.json().catch(() => null);
   if (!answer.ok) throw new Problem(answer.status, told ?? {});
   return told;
@@ -47,11 +47,11 @@ function signIn() {
   return new Promise(() => {});
 }
 
-/** Goes on to the page that somebody wanted before they signed in. */
+/** Goes to the page that somebody wanted before they had to sign in. */
 export function goOn() {
-  const wanted = sessionStorage.getItem(WANTED);
+  const wanted = sessionStorage.getItem(WANTED) ?? "/";
   sessionStorage.removeItem(WANTED);
-  if (wanted && wanted !== "/" && wanted.startsWith("/") && !wanted.startsWith("//")) location.replace(wanted);
+  location.replace(wanted.startsWith("/") && !wanted.startsWith("//") ? wanted : "/");
 }
 
 /** All pages of a list, one after the other. */
@@ -64,26 +64,48 @@ export async function all(where, query = {}) {
   }
 }
 
-/** Follows a campaign. `listeners`: `campaign(detail)`, `evaluation(row)`, `end()`, `open()` and `lost(text)`. */
+/**
+ * Follows a campaign, as long as the page can be seen: browsers have few connections to one server.
+ * `listeners`: `campaign(detail)`, `evaluation(row)`, those that have ended too, `open()` and `lost(text)`.
+ */
 export function follow(name, listeners) {
-  const stream = new EventSource(address("campaigns", name, "events"));
-  stream.addEventListener("open", () => listeners.open());
-  for (const kind of ["campaign", "evaluation"]) {
-    stream.addEventListener(kind, (event) => listeners[kind](JSON.parse(event.data)));
-  }
-  stream.addEventListener("end", () => {
-    stream.close();
-    listeners.end();
-  });
-  stream.addEventListener("error", async () => {
-    listeners.lost("Live updates are interrupted; trying again.");
-    if (stream.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
+  const where = `${address("campaigns", name, "events")}?from=start`;
+  let stream = null, timer, over = false;
+
+  async function again(words) {
+    listeners.lost(words);
     try {
       await get(address("campaigns", name)); // why: a stream does not say, and whoever must sign in is led there
     } catch (error) {
       listeners.lost(error.message);
-      if (error.status === 404) return;
+      if (error.status === 404) over = true;
     }
-    setTimeout(() => follow(name, listeners), AGAIN);
+    if (!over && !document.hidden) timer = setTimeout(open, AGAIN);
+  }
+
+  function open() {
+    stream = new EventSource(where);
+    stream.addEventListener("open", () => listeners.open());
+    for (const kind of ["campaign", "evaluation"]) {
+      stream.addEventListener(kind, (event) => listeners[kind](JSON.parse(event.data)));
+    }
+    stream.addEventListener("end", (event) => {
+      stream.close();
+      const { reason } = JSON.parse(event.data);
+      if (reason === "stopped" || reason === "refused") again("The server has ended live updates; trying again.");
+      else over = true;
+      if (reason === "deleted") listeners.lost("This campaign was deleted.");
+    });
+    stream.addEventListener("error", () => {
+      if (stream.readyState === EventSource.CLOSED) again("Live updates are interrupted; trying again.");
+      else listeners.lost("Live updates are interrupted; trying again."); // the browser does, by itself
+    });
+  }
+
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(timer);
+    stream?.close();
+    if (!document.hidden && !over) open();
   });
+  if (!document.hidden) open();
 }

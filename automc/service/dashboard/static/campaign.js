@@ -1,5 +1,5 @@
 // One campaign: followed as it happens, and what it found.
-import { address, all, ask, follow, get } from "./api.js";
+import { address, ask, follow, get } from "./api.js";
 import { $, empty, fill, h, notice, pager, table } from "./dom.js";
 import { drawFront, drawHistory } from "./charts.js";
 import { actions, files, headOf, showState } from "./campaign_head.js";
@@ -103,7 +103,7 @@ async function showResult() {
     notice(section, error);
     return;
   }
-  const predictions = h("div", { class: "plot" });
+  const predictions = h("div", { class: "plot square" });
   const openRow = (row) => showPolicy(`Policy of ${row.name}`, `${score(row.search_score, result.metric)} on search images`, result.units, [{ name: row.name, policy: row.policy }]);
   const card = h("section", { class: "card" }, h("h2", {}, "Predicted against measured latency"), predictions,
     h("p", { class: "caption" }, "Diamonds: the networks above. Circles: other finalists. Band: ±10%."));
@@ -136,22 +136,10 @@ async function act(method, ...parts) {
     const query = parts.length && typeof parts.at(-1) === "object" ? parts.pop() : {};
     const detail = await ask(method, address("campaigns", name, ...parts), { query });
     if (method === "DELETE") return location.assign("/");
-    const ended = !["queued", "running"].includes(campaign.state);
     take(detail);
-    if (ended) watch();
   } catch (error) {
     notice($("#notice"), error);
   }
-}
-
-function watch() {
-  follow(name, {
-    open: () => notice($("#notice")),
-    campaign: take,
-    evaluation: (row) => { rows.set(`${row.agent} ${row.number}`, row); plan(); },
-    end: () => {},
-    lost: (text) => notice($("#notice"), text, "warn"),
-  });
 }
 
 $("#cost").addEventListener("change", (event) => { metric = event.target.value; redraw(); });
@@ -159,9 +147,12 @@ $("#filters").addEventListener("input", () => { offset = 0; list(ordered()); });
 $("#filters").addEventListener("submit", (event) => event.preventDefault());
 try {
   take(await get(address("campaigns", name)));
-  watch();
-  for (const row of await all(address("campaigns", name, "evaluations"))) rows.set(`${row.agent} ${row.number}`, row);
-  plan();
+  follow(name, {
+    open: () => notice($("#notice")),
+    campaign: take,
+    evaluation: (row) => { rows.set(`${row.agent} ${row.number}`, row); plan(); },
+    lost: (text) => notice($("#notice"), text, "warn"),
+  });
 } catch (error) {
   notice($("#notice"), error);
 }

@@ -32,10 +32,10 @@ export function headOf(one) {
     h("div", { class: "tiles" },
       tile("Evaluations", bar(one), [rate, left(one)].filter(Boolean).join(", ") || `${one.under_way} under way`),
       tile("Best so far", best(one)[0], one.best ? `${cost(one.best.predicted[one.cost_is] === null ? "macs" : one.cost_is, one.best.cost)}, by ${one.best.agent}` : "nothing yet that keeps the budget"),
-      tile("Budget", one.budget.map((text) => text.replace("<=", " ≤ ")).join(", "), Object.entries(one.limits).map(([metric, limit]) => cost(metric, limit)).join(", ")),
+      tile("Budget", one.budget.map((text) => text.replace("<=", " ≤ ")).join(", "), Object.entries(one.limits).map(([metric, limit]) => cost(metric, limit)).join(", "), "words"),
       tile("Running for", duration(one.seconds), [workers ? plural(workers, "worker") : null, `${duration(one.worker_seconds)} of evaluations`].filter(Boolean).join(", ")),
-      tile("Searches", one.agent, `task ${one.task}, seed ${one.seed}`),
-      tile("Made", when(one.created), `by ${one.owner}`)),
+      tile("Agent", one.agent, `task ${one.task}, seed ${one.seed}`),
+      tile("Made", when(one.created), `by ${one.owner}`, "words")),
     one.failures.length ? h("details", { class: "card" }, h("summary", {}, `${plural(one.failed, "evaluation")} failed`), h("ul", {}, one.failures.map((why) => h("li", {}, why)))) : null,
     h("p", { class: "hidden", "aria-live": "polite" }, `${one.state}: ${milestone(one)}`),
   ];
@@ -76,7 +76,9 @@ export function actions(one, act) {
 
 export function files(one) {
   const link = (where, words, about) => h("li", {}, h("a", { href: where, download: true }, words), h("span", { class: "soft" }, ` ${about}`));
+  const report = one.files.some((file) => file.name === "report.html")
+    ? [h("li", {}, h("a", { href: `${address("campaigns", one.name, "files", "report.html")}?inline=true`, target: "_blank", rel: "noopener" }, "Open the report"))] : [];
   const list = one.files.map((file) => link(address("campaigns", one.name, "files", file.name), file.name, `${WHAT[file.name] ?? ""}, ${bytes(file.size)}`));
   if (one.evaluations) list.push(link(address("campaigns", one.name, "archive"), `${one.name}.campaign`, "all of it, for another server"));
-  fill($("#files"), list.length ? h("ul", { class: "plain" }, list) : h("p", { class: "soft" }, "Recipe, models and report are here once it has finished."));
+  fill($("#files"), list.length ? h("ul", { class: "plain" }, report, list) : h("p", { class: "soft" }, "Recipe, models and report are here once it has finished."));
 }

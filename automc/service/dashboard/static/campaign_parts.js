@@ -15,9 +15,10 @@ export function stateOf(one) {
 /** How many evaluations have ended, of how many. */
 export function bar(one) {
   const share = one.total ? Math.min(one.evaluations / one.total, 1) : one.state === "finished" ? 1 : 0;
-  const words = `${one.evaluations} of ${one.total ?? "?"}${one.failed ? `, ${one.failed} failed` : ""}`;
+  const of = one.evaluations > one.total ? ` (${one.total} planned)` : ` of ${one.total}`; // finalists may add some
+  const words = `${one.evaluations}${one.total ? of : ""}${one.failed ? `, ${one.failed} failed` : ""}`;
   return h("div", { class: "progress" },
-    h("div", { class: "bar", role: "progressbar", "aria-label": `Evaluations of ${one.name}`, "aria-valuemin": 0, "aria-valuemax": one.total ?? 0, "aria-valuenow": one.evaluations, "aria-valuetext": words },
+    h("div", { class: "bar", role: "progressbar", "aria-label": `Evaluations of ${one.name}`, "aria-valuemin": 0, "aria-valuemax": one.total ?? one.evaluations, "aria-valuenow": Math.min(one.evaluations, one.total ?? one.evaluations), "aria-valuetext": words },
       h("div", { class: "fill", style: { width: `${100 * share}%` } })),
     h("span", {}, words));
 }

@@ -1,5 +1,5 @@
 // The list of campaigns, kept up to date.
-import { address, get, goOn } from "./api.js";
+import { address, get } from "./api.js";
 import { $, calm, empty, fill, h, notice, pager, table } from "./dom.js";
 import { bar, best, page as campaignPage, stateOf } from "./campaign_parts.js";
 import { when } from "./format.js";
@@ -44,7 +44,7 @@ function show(page, filtered) {
   const list = $("#list"), focused = list.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
   if (page.items.length) fill(list, table("Campaigns", COLUMNS, page.items, { cards: true }));
   else if (filtered) fill(list, empty("No campaign is like that. Change the search or the state above."));
-  else fill(list, empty("There are no campaigns yet. A campaign searches for the best way to compress a network for a budget.", h("a", { class: "button", href: "/campaigns/new" }, "Start the first one")));
+  else fill(list, empty("There are no campaigns yet. A campaign searches for the best way to compress a network for a budget.", h("a", { class: "button runner", href: "/campaigns/new" }, "Start the first one")));
   if (focused) list.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
   fill($("#pages"), pager(page, LIMIT, (to) => { offset = to; look(); }));
 }
@@ -54,7 +54,6 @@ function changed() {
   look();
 }
 
-goOn();
 filters.addEventListener("input", calm(changed));
 filters.addEventListener("submit", (event) => event.preventDefault());
 document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });

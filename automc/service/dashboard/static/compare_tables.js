@@ -30,7 +30,7 @@ function kinds(found) {
 try {
   if (!first || !second) throw new Error("Name two tables: choose one under Devices, and there another to compare it with.");
   const found = await get(address("tables", first, "compare", second));
-  const { card, paint } = kinds(found), quantiles = Object.entries(found.quantiles);
+  const { card, paint } = kinds(found), quantiles = Object.entries(found.quantiles).sort(([one], [other]) => one - other);
   fill($("#comparison"),
     h("p", {}, "First: ", link(first), ". Second: ", link(second), "."),
     h("p", { class: `notice ${found.device ? "warn" : "good"}` }, found.device ? `Their devices differ: ${found.device}` : "Both are of the same device."),

@@ -39,7 +39,7 @@ export function table(caption, columns, items, { row = () => ({}), cards = false
       h("tbody", {}, items.map((item) => h("tr", row(item), cells(item))))));
 }
 
-export const tile = (title, value, note) => h("div", { class: "tile" }, title, h("b", {}, value), note);
+export const tile = (title, value, note, kind) => h("div", { class: "tile" }, title, h("b", { class: kind }, value), note);
 
 /** Returns pairs as a list of terms; those without a value are left out. */
 export const terms = (pairs) => h("dl", {}, pairs.filter(([, value]) => value !== null && value !== undefined && value !== "")

@@ -12,7 +12,7 @@ export const metricName = (metric) => NAMES[metric] ?? metric;
 export function number(value) {
   if (!value) return "0";
   const places = [99.95, 9.995, 0.9995].findIndex((bound) => Math.abs(value) >= bound);
-  return value.toFixed(places < 0 ? 3 : places);
+  return value.toFixed(places < 0 ? 3 : places).replace("-", "−");
 }
 
 /** The factor and the unit in which costs up to the largest are short to write. */
@@ -29,6 +29,12 @@ export function cost(metric, value) {
 }
 
 export const us = (value) => cost("latency", value);
+/** Two latencies with their unit said once. */
+export function between(low, high) {
+  const { factor, unit } = scale("latency", high);
+  return `${number(low / factor)}–${number(high / factor)} ${unit}`;
+}
+
 export const bytes = (value) => cost("size", value);
 
 const inPercent = (metric) => Boolean(metric) && metric.startsWith("top-"); // as automc.tasks.metrics

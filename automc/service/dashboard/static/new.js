@@ -7,7 +7,17 @@ import { control, field, helps, model, resolve, showMistakes } from "./fields.js
 
 const form = $("#form"), root = JSON.parse(form.dataset.schema), told = helps(root);
 const part = (key) => resolve(root.properties[key], root);
-const options = (items) => items.map((one) => h("option", { value: one.name }, `${one.name} – ${one.what}`));
+
+/** A choice among named things; below it, what the chosen one is. */
+function chooser(path, label, items, chosen) {
+  const node = h("select", {}, items.map((one) => h("option", {}, one.name)));
+  if (items.some((one) => one.name === chosen)) node.value = chosen;
+  const box = field(path, label, node, " ");
+  const tell = () => { box.querySelector(".help").textContent = items.find((one) => one.name === node.value)?.what ?? ""; };
+  node.addEventListener("change", tell);
+  tell();
+  return { node, box };
+}
 
 /** A name that no other request has. `crypto.randomUUID` is there with https only. */
 const fresh = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -23,11 +33,12 @@ const kept = (values) => (Object.keys(values).length ? values : undefined);
 
 function build(tasks, agents, presets, devices) {
   const name = h("input", { type: "text", maxlength: 80, autocomplete: "off", placeholder: "after its task" });
-  const task = h("select", {}, options(tasks));
-  const agent = h("select", {}, options(agents));
-  if (agents.some((one) => one.name === "auto")) agent.value = "auto";
-  const device = h("select", {}, options(devices)), devicePart = model(part("device"), root, "config.device", { leave: ["target"] });
-  const preset = h("select", {}, options(presets)), space = model(part("space"), root, "config.space");
+  const { node: task, box: taskBox } = chooser("task", "task", tasks);
+  const { node: agent, box: agentBox } = chooser("config.agent", "agent", agents, "auto");
+  const { node: device, box: deviceBox } = chooser("config.device.target", "device", devices, "local");
+  const { node: preset, box: presetBox } = chooser("config.space.preset", "search space", presets, "all");
+  const devicePart = model(part("device"), root, "config.device", { leave: ["target"] });
+  const space = model(part("space"), root, "config.space");
   const fidelities = JSON.parse(form.dataset.fidelities);
   const fidelity = h("select", {}, fidelities.map((one) => h("option", { selected: one === "normal" }, one)), h("option", { value: "" }, "as set below"));
   const looks = model(part("fidelity"), root, "config.fidelity");
@@ -48,17 +59,16 @@ function build(tasks, agents, presets, devices) {
   const presetChosen = () => space.write(presets.find((one) => one.name === preset.value).config);
   agent.addEventListener("change", agentChosen);
   preset.addEventListener("change", presetChosen);
-  if (presets.some((one) => one.name === "all")) preset.value = "all";
-  const names = h("div", { class: "fields" }, field("task", "task", task, "What is compressed; the server’s operator registers tasks."), field("name", "name", name, "Letters, digits, '.', '_' and '-'."));
+  const names = h("div", { class: "fields" }, taskBox, field("name", "name", name, "Letters, digits, '.', '_' and '-'."));
   const send = h("button", { class: "main" }, "Start the campaign");
   fill(form,
     h("fieldset", {}, h("legend", {}, "What"), names),
     budget.node,
     h("fieldset", { data: { field: "config.agent_args" } }, h("legend", {}, "Who searches"),
-      h("div", { class: "fields" }, field("config.agent", "agent", agent, told.agent), singles.evaluations.node, singles.seed.node), h("p", { class: "wrong", hidden: true }), settings),
-    group("What it will run on", field("config.device.target", "device", device, "Latency is predicted and measured for it."), devicePart.nodes),
+      h("div", { class: "fields" }, agentBox, singles.evaluations.node, singles.seed.node), h("p", { class: "wrong", hidden: true }), settings),
+    group("What it will run on", deviceBox, devicePart.nodes),
     h("fieldset", { data: { field: "config.space" } }, h("legend", {}, "What may be chosen"),
-      h("div", { class: "fields" }, field("config.space.preset", "search space", preset, "A preset; its keys can be changed.")), h("p", { class: "wrong", hidden: true }),
+      h("div", { class: "fields" }, presetBox), h("p", { class: "wrong", hidden: true }),
       more("Keys of the search space", space.nodes)),
     h("fieldset", { data: { field: "config.fidelity" } }, h("legend", {}, "How much each evaluation looks at"),
       h("div", { class: "fields" }, field("config.fidelity.name", "fidelity", fidelity, told.fidelity)), h("p", { class: "wrong", hidden: true }),
@@ -69,8 +79,7 @@ function build(tasks, agents, presets, devices) {
     h("div", { class: "actions" }, send));
   agentChosen();
   presetChosen();
-  const asPreset = JSON.stringify(space.read());
-  let presetRead = asPreset;
+  let presetRead = JSON.stringify(space.read()); // whether its keys were changed since
   preset.addEventListener("change", () => { presetRead = JSON.stringify(space.read()); });
   form.addEventListener("input", (event) => { if (looks.nodes.some((node) => node.contains(event.target))) fidelity.value = ""; });
 

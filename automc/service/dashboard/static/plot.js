@@ -50,7 +50,7 @@ export function upright(at, words) {
   const red = colour("bad");
   return {
     shape: { type: "line", x0: at, x1: at, yref: "paper", y0: 0, y1: 1, line: { color: red, dash: "dash", width: 1.5 } },
-    annotation: { x: at, yref: "paper", y: 0.02, text: plain(words), showarrow: false, xanchor: "right", font: { color: red } },
+    annotation: { x: at, yref: "paper", y: 0.02, text: plain(words), showarrow: false, xanchor: "right", xshift: -4, font: { color: red } },
   };
 }
 

@@ -26,8 +26,8 @@ try {
           campaign.files.map((file) => link(address("campaigns", name, "files", file.name), file.name, bytes(file.size))),
           link(address("campaigns", name, "archive"), `${name}.campaign`, "all of it, for another server"))))),
     h("section", { class: "card" }, h("h2", {}, "Layer by layer"), picture(found.units, [{ name: "recipe", policy: found.recipe.policy }])));
-  const others = (await all(address("campaigns"), { state: "finished" })).filter((one) => one.name !== name);
-  fill($("#compare select"), others.map((one) => h("option", {}, one.name)));
+  const others = (await all(address("recipes"))).filter((one) => one.campaign !== name);
+  fill($("#compare select"), others.map((one) => h("option", {}, one.campaign)));
   $("#compare").hidden = !others.length;
 } catch (error) {
   $("#body").removeAttribute("aria-busy");

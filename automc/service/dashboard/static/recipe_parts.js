@@ -1,7 +1,7 @@
 // Figures of recipes.
 import { address, get } from "./api.js";
 import { h } from "./dom.js";
-import { bytes, cost, percent, score, us } from "./format.js";
+import { between, bytes, cost, percent, score, us } from "./format.js";
 
 /** A recipe and its network's units. */
 export async function load(name) {
@@ -15,7 +15,7 @@ const ofOriginal = (value, original) => (original ? h("small", {}, `${percent(va
 const LINES = (metric) => [
   { title: `Test ${metric}`, of: (one) => one.test_score, show: (value) => score(value, metric) },
   { title: `Search ${metric}`, of: (one) => one.search_score, show: (value) => score(value, metric) },
-  { title: "Measured latency", of: (one) => one.measured_us?.[1], show: us, share: true, note: (one) => (one.measured_us ? `quartiles ${us(one.measured_us[0])}–${us(one.measured_us[2])}` : null) },
+  { title: "Measured latency", of: (one) => one.measured_us?.[1], show: us, share: true, note: (one) => (one.measured_us ? `quartiles ${between(one.measured_us[0], one.measured_us[2])}` : null) },
   { title: "Predicted latency", of: (one) => one.predicted_us, show: us, share: true },
   { title: "MACs", of: (one) => one.macs, show: (value) => cost("macs", value), share: true },
   { title: "Parameters", of: (one) => one.params, show: (value) => cost("params", value), share: true },

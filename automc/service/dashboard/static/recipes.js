@@ -1,12 +1,12 @@
-// What finished campaigns have found; two of them can be compared.
+// Recipes: what finished campaigns have found; two of them can be compared.
 import { address, get } from "./api.js";
-import { best, recipePage } from "./campaign_parts.js";
-import { $, calm, empty, fill, h, notice, pager, table } from "./dom.js";
-import { when } from "./format.js";
+import { recipePage } from "./campaign_parts.js";
+import { $, empty, fill, h, notice, pager, table } from "./dom.js";
+import { bytes, cost, percent, score, us, when } from "./format.js";
 
 const LIMIT = 25;
-const filters = $("#filters"), compare = $("#compare"), chosen = new Set();
-let offset = 0, asked = 0;
+const compare = $("#compare"), chosen = new Set();
+let offset = 0;
 
 function choose(name, on) {
   if (on) chosen.add(name);
@@ -19,34 +19,33 @@ function count() {
   compare.textContent = chosen.size ? `Compare two (${chosen.size} chosen)` : "Compare two";
 }
 
+const share = (value, original) => h("small", {}, `${percent(value / original)} of the original`);
+
 const COLUMNS = [
-  { title: "Recipe", across: true, cell: (one) => [h("a", { href: recipePage(one.name) }, one.name), h("small", {}, `${one.task}, by ${one.agent}`)] },
-  { title: "Budget", cell: (one) => one.budget.join(", ") },
-  { title: "Best", number: true, cell: best },
-  { title: "Finished", cell: (one) => when(one.ended) },
+  { title: "Recipe", across: true, cell: (one) => [h("a", { href: recipePage(one.campaign) }, one.campaign), h("small", {}, `${one.task}, by ${one.agent}`)] },
+  { title: "Budgets", cell: (one) => [one.budgets.join(", "), h("small", {}, one.device)] },
+  { title: "Test score", number: true, cell: (one) => [score(one.test_score, one.metric), h("small", {}, `original ${score(one.original_test_score, one.metric)}`)] },
+  { title: "Measured latency", number: true, cell: (one) => (one.measured_us ? [us(one.measured_us[1]), one.ratio ? h("small", {}, `${percent(one.ratio[1])} of the original`) : null] : "–") },
+  { title: "MACs", number: true, cell: (one) => [cost("macs", one.macs), share(one.macs, one.original_macs)] },
+  { title: "Weights", number: true, cell: (one) => [bytes(one.size), share(one.size, one.original_size)] },
+  { title: "Made", cell: (one) => when(one.created) },
   { title: "Compare", cell: (one) => h("label", { class: "check" },
-    h("input", { type: "checkbox", checked: chosen.has(one.name), "aria-label": `Compare ${one.name}`, on: { change: (event) => choose(one.name, event.target.checked) } }), "compare") },
+    h("input", { type: "checkbox", checked: chosen.has(one.campaign), "aria-label": `Compare ${one.campaign}`, on: { change: (event) => choose(one.campaign, event.target.checked) } })) },
 ];
 
 async function look() {
-  const mine = ++asked;
   try {
-    const search = filters.search.value;
-    const page = await get(address("campaigns"), { state: "finished", search, offset, limit: LIMIT });
-    if (mine !== asked) return;
+    const page = await get(address("recipes"), { offset, limit: LIMIT });
     notice($("#notice"));
     fill($("#list"), page.items.length ? table("Recipes", COLUMNS, page.items, { cards: true })
-      : search ? empty("No recipe is like that.")
-        : empty("There are no recipes yet: a campaign that finishes leaves one here.", h("a", { class: "button", href: "/campaigns/new" }, "Start a campaign")));
+      : empty("There are no recipes yet: a campaign that finishes leaves one here.", h("a", { class: "button runner", href: "/campaigns/new" }, "Start a campaign")));
     fill($("#pages"), pager(page, LIMIT, (to) => { offset = to; look(); }));
   } catch (error) {
-    if (mine === asked) notice($("#notice"), error);
+    notice($("#notice"), error);
     $("#list").removeAttribute("aria-busy");
   }
 }
 
-filters.addEventListener("submit", (event) => event.preventDefault());
-filters.addEventListener("input", calm(() => { offset = 0; look(); }));
 compare.addEventListener("click", () => {
   const [first, second] = chosen;
   location.assign(`/compare/recipes?${new URLSearchParams({ first, second })}`);

@@ -1,6 +1,6 @@
 // What a campaign found: original, controls and best side by side, predicted against measured.
 import { h, table } from "./dom.js";
-import { bytes, cost, percent, scale, score, signed, us } from "./format.js";
+import { between, bytes, cost, percent, scale, score, signed, us } from "./format.js";
 import { colour, draw, plain } from "./plot.js";
 
 const change = (value, base, metric) => {
@@ -17,7 +17,7 @@ export function comparison(result, open) {
     if (row.predicted.latency === null) return ["–", h("small", {}, "no table")];
     return [us(row.predicted.latency), row.model ? null : h("small", {}, `error ${signed(row.predicted.latency / row.measured.us - 1)}`)];
   };
-  const measured = (row) => [us(row.measured.us), row.model ? null : h("small", {}, `${us(row.measured.low)}–${us(row.measured.high)}`),
+  const measured = (row) => [us(row.measured.us), row.model ? null : h("small", {}, between(row.measured.low, row.measured.high)),
     row === original ? null : h("small", {}, percent(row.measured.ratio))];
   const who = (row) => (row === original ? null : row.name === "best" ? h("small", {}, `by ${row.agent}`) : h("small", {}, "control"));
   const columns = [
@@ -39,7 +39,7 @@ export function comparison(result, open) {
 export function measuredOf(result) {
   if (result.rows.some((row) => row.model)) return [];
   const rows = result.rows.map((row) => ({ name: row.name, ...row.measured, score: row.search_score, predicted: row.predicted.latency }));
-  const finalists = result.evaluations.filter((one) => one.measured && one.score !== null)
+  const finalists = result.evaluations.filter((one) => one.measured && one.score !== null && !rows.some((row) => row.us === one.measured.us))
     .map((one) => ({ name: `${one.agent} ${one.number}`, ...one.measured, score: one.score, predicted: one.predicted.latency, open: [one.agent, one.number] }));
   return [...rows, ...finalists];
 }

@@ -1,7 +1,7 @@
 // One latency table: how far to trust it, its operators, and what it says when it is asked.
 import { address, ask, get } from "./api.js";
 import { $, calm, empty, fill, h, notice, pager, table, terms, tile } from "./dom.js";
-import { cost, percent, signed, us, when } from "./format.js";
+import { between, cost, percent, signed, us, when } from "./format.js";
 import { colour, draw, plain } from "./plot.js";
 
 const LIMIT = 25;
@@ -9,7 +9,7 @@ const id = $("#table").dataset.table;
 const filters = $("#filters"), query = $("#query"), network = $("#network");
 let offset = 0, asked = 0;
 
-const interval = (one) => `${us(one.low)}–${us(one.high)}`;
+const interval = (one) => between(one.low, one.high);
 
 function head(one) {
   fill($("#head"),
@@ -63,7 +63,7 @@ const OPERATORS = [
   { title: "Mean", number: true, cell: (one) => us(one.us) },
   { title: "Quartiles", number: true, cell: interval },
   { title: "Runs", number: true, cell: (one) => [String(one.runs), one.drifted ? h("small", {}, "speed drifted") : null] },
-  { title: "", cell: (one) => h("button", { type: "button", "aria-label": `Ask for ${one.operator}`, on: { click: () => take(one.operator) } }, "Ask") },
+  { title: "", cell: (one) => h("button", { type: "button", class: "small", "aria-label": `Ask for ${one.operator}`, on: { click: () => take(one.operator) } }, "Ask") },
 ];
 
 async function operators() {
@@ -134,7 +134,7 @@ try {
   head(one);
   errors(one.validations);
   const [tables, tasks] = await Promise.all([get(address("tables")), get(address("tasks")), operators()]);
-  fill(network.task, tasks.map((task) => h("option", { value: task.name }, `${task.name} – ${task.what}`)));
+  fill(network.task, tasks.map((task) => h("option", { value: task.name }, task.name)));
   const others = tables.filter((other) => other.id !== id);
   fill($("#compare select"), others.map((other) => h("option", {}, other.id)));
   $("#compare").hidden = !others.length;
