@@ -38,11 +38,13 @@ class _Assets(StaticFiles):
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
         """Returns where a file lies; see StaticFiles."""
         if path == _PLOTLY:
-            found = resources.files("plotly") / "package_data" / _PLOTLY
-            return str(found), os.stat(str(found))
+            found = cast(Path, resources.files("plotly") / "package_data" / _PLOTLY)
+            return str(found), found.stat()
         return super().lookup_path(path)
 
-    def file_response(self, full_path: Any, stat_result: os.stat_result, scope: Scope, status_code: int = 200) -> Response:
+    def file_response(
+        self, full_path: Any, stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
         """Returns a file, or that it has not changed; see StaticFiles."""
         response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable"

@@ -3,7 +3,7 @@ import { h } from "./dom.js";
 import { cost, metricName, score } from "./format.js";
 
 /** A campaign's page. The form that starts one has an address that a campaign's name could be. */
-export const page = (name) => `/campaigns/${encodeURIComponent(name)}${name === "new" ? "/" : ""}`;
+export const campaignPage = (name) => `/campaigns/${encodeURIComponent(name)}${name === "new" ? "/" : ""}`;
 
 export const recipePage = (name) => `/recipes/${encodeURIComponent(name)}`;
 

@@ -1,7 +1,7 @@
 // The list of campaigns, kept up to date.
 import { address, get } from "./api.js";
 import { $, calm, empty, fill, h, notice, pager, table } from "./dom.js";
-import { bar, best, page as campaignPage, stateOf } from "./campaign_parts.js";
+import { bar, best, campaignPage, stateOf } from "./campaign_parts.js";
 import { when } from "./format.js";
 
 const LIMIT = 25;

@@ -1,7 +1,7 @@
 // The form that starts a campaign, made from the schema of its configuration.
 import { address, ask, get } from "./api.js";
 import { budgets } from "./budgets.js";
-import { page } from "./campaign_parts.js";
+import { campaignPage } from "./campaign_parts.js";
 import { $, fill, h, notice } from "./dom.js";
 import { control, field, helps, model, resolve, showMistakes } from "./fields.js";
 
@@ -112,7 +112,7 @@ function sending({ read, send }) {
     showMistakes(form, []);
     try {
       const made = await ask("POST", address("campaigns"), { body: request, headers: { "Idempotency-Key": key } });
-      location.assign(page(made.name));
+      location.assign(campaignPage(made.name));
     } catch (error) {
       send.disabled = false;
       const { rest, first } = showMistakes(form, error.fields ?? []);

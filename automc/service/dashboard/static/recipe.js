@@ -1,6 +1,6 @@
 // One recipe: figures, where it is from, its policy layer by layer, downloads.
 import { address, all, get } from "./api.js";
-import { page } from "./campaign_parts.js";
+import { campaignPage } from "./campaign_parts.js";
 import { $, fill, h, notice, terms } from "./dom.js";
 import { bytes, when } from "./format.js";
 import { picture } from "./policy.js";
@@ -21,7 +21,7 @@ try {
     h("div", { class: "two" },
       h("section", { class: "card" }, h("h2", {}, "Figures"), figures([found])),
       h("div", {},
-        h("section", { class: "card" }, h("h2", {}, "Where it is from"), terms([["Campaign", h("a", { href: page(name) }, name)], ["Made", when(found.recipe.created_at)], ...origin(found)])),
+        h("section", { class: "card" }, h("h2", {}, "Where it is from"), terms([["Campaign", h("a", { href: campaignPage(name) }, name)], ["Made", when(found.recipe.created_at)], ...origin(found)])),
         h("section", { class: "card" }, h("h2", {}, "Downloads"), h("ul", { class: "plain" },
           campaign.files.map((file) => link(address("campaigns", name, "files", file.name), file.name, bytes(file.size))),
           link(address("campaigns", name, "archive"), `${name}.campaign`, "all of it, for another server"))))),

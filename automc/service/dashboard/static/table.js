@@ -16,7 +16,7 @@ function head(one) {
     h("div", { class: "tiles" },
       tile("Operators", String(one.operators), Object.keys(one.kinds).length + " kinds"),
       tile("Repeats to", percent(one.repeatability), "an operator measured again, RMS"),
-      tile("Measured", when(one.measured_at), one.imported ? `imported from ${one.imported}` : null),
+      tile("Measured", when(one.measured_at), one.imported ? `imported from ${one.imported}` : null, "words"),
       tile("Fitted on", String(Object.values(one.fitted_on).reduce((sum, count) => sum + count, 0)), `whole networks${Object.keys(one.fitted_on).length ? ` of ${Object.keys(one.fitted_on).join(", ")}` : ""}`)),
     h("section", { class: "card" }, h("h2", {}, "Device"), terms([
       ["Processor", one.device.processor], ["Instructions", one.device.instructions.join(", ")], ["Runtime", one.device.runtime],
