@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -21,7 +22,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine"),
 ]
 
-LOOKS = {
+LOOKS: dict[str, dict[str, Any]] = {
     "light": {"color_scheme": "light", "viewport": {"width": 1200, "height": 850}},
     "dark": {"color_scheme": "dark", "viewport": {"width": 1200, "height": 850}},
     "narrow": {"color_scheme": "light", "viewport": {"width": 400, "height": 800}},
@@ -153,12 +154,20 @@ def test_a_finished_campaign_shows_its_result_and_any_policy(visit: Visit):
 
 
 def test_a_mark_of_the_plot_opens_its_policy(visit: Visit):
-    visit.page.goto("/campaigns/first")
-    visit.page.locator("#result .plot.js-plotly-plot").wait_for()
-    visit.page.wait_for_timeout(500)  # until it is drawn for the last time
-    visit.page.locator("#front .point").first.click(force=True)
-    expect(visit.page.locator("#policy h2")).to_contain_text("Policy")
-    assert visit.page.locator("#policy tbody tr").count() > 10
+    page = visit.page
+    page.goto("/campaigns/first")
+    page.locator("#result .plot.js-plotly-plot").wait_for()
+    page.wait_for_timeout(500)  # until it is drawn for the last time
+    points = page.locator("#front .point")
+    for place in range(points.count()):  # some lie below what was measured, which is no evaluation
+        if page.locator("#policy").is_hidden():
+            points.nth(place).hover(force=True)
+            page.wait_for_timeout(200)
+            page.mouse.down()
+            page.mouse.up()
+            page.wait_for_timeout(500)
+    expect(page.locator("#policy h2")).to_contain_text("Policy ")
+    assert page.locator("#policy tbody tr").count() > 10
 
 
 def test_a_campaign_is_started_by_the_form_and_watched(visit: Visit, service: Service):

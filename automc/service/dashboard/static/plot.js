@@ -20,7 +20,7 @@ export const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g,
 export function draw(node, make) {
   drawn.set(node, make);
   const { traces, x = {}, y = {}, layout = {}, told, click } = make();
-  node.setAttribute("role", "img");
+  node.setAttribute("role", "figure");
   node.setAttribute("aria-label", told);
   const grid = colour("line"), soft = colour("soft");
   const axis = { gridcolor: grid, zeroline: false, automargin: true, linecolor: grid };
