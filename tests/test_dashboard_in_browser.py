@@ -188,7 +188,7 @@ def test_a_campaign_is_started_by_the_form_and_watched(visit: Visit, service: Se
     expect(page.get_by_label("evaluations", exact=True)).to_be_focused()
     visit.sound()
     page.get_by_label("evaluations", exact=True).fill("3")
-    page.get_by_label("finalists", exact=True).first.fill("1")
+    page.get_by_label("finalists", exact=True).fill("1")
     page.get_by_role("button", name="Add a budget").click()
     page.get_by_label("Metric", exact=True).nth(1).select_option("size")
     page.get_by_label("At most", exact=True).nth(1).fill("900")
@@ -247,7 +247,7 @@ def test_campaigns_are_searched_and_filtered(visit: Visit):
     page.goto("/")
     page.get_by_label("Search").fill("first")
     expect(page.locator("#list tbody tr")).to_have_count(1)
-    page.get_by_label("State").select_option("failed")
+    page.locator("select[name=state]").select_option("failed")
     expect(page.locator(".empty")).to_contain_text("No campaign is like that")
 
 

@@ -76,11 +76,11 @@ export function control(schema) {
 }
 
 /** Fields for a model's properties: {nodes, read, write}. `read` returns only what is not at its default. */
-export function model(schema, root, path, { leave = [] } = {}) {
+export function model(schema, root, path, { leave = [], about = "" } = {}) {
   const told = helps(schema), controls = {};
   const nodes = Object.entries(schema.properties ?? {}).filter(([key]) => !leave.includes(key)).map(([key, property]) => {
     controls[key] = control(resolve(property, root));
-    return field(`${path}.${key}`, key.replaceAll("_", " "), controls[key].node, told[key]);
+    return field(`${path}.${key}`, `${about} ${key.replaceAll("_", " ")}`.trim(), controls[key].node, told[key]);
   });
   const read = () => Object.fromEntries(Object.entries(controls).map(([key, one]) => [key, one.read()]).filter(([, value]) => value !== undefined));
   const write = (values) => { for (const [key, value] of Object.entries(values)) controls[key]?.write(value); };
@@ -95,7 +95,6 @@ export function showMistakes(form, mistakes) {
     for (const one of node.querySelectorAll("[aria-invalid]")) one.removeAttribute("aria-invalid");
   }
   const rest = [];
-  let first = null;
   for (const { field: where, message } of mistakes) {
     const parts = where.replace(/^body\./, "").split(".");
     let node = null;
@@ -110,7 +109,6 @@ export function showMistakes(form, mistakes) {
     const control = node.querySelector("input, select, textarea");
     control?.setAttribute("aria-invalid", "true");
     for (let above = node.closest("details"); above; above = above.parentElement.closest("details")) above.open = true;
-    first ??= control;
   }
-  return { rest, first };
+  return { rest, first: form.querySelector("[aria-invalid]") };
 }

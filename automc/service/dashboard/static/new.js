@@ -42,7 +42,7 @@ function build(tasks, agents, presets, devices) {
   const fidelities = JSON.parse(form.dataset.fidelities);
   const fidelity = h("select", {}, fidelities.map((one) => h("option", { selected: one === "normal" }, one)), h("option", { value: "" }, "as set below"));
   const looks = model(part("fidelity"), root, "config.fidelity");
-  const tuning = model(part("finetune"), root, "config.finetune"), limits = model(part("limits"), root, "config.limits");
+  const tuning = model(part("finetune"), root, "config.finetune", { about: "fine-tuning" }), limits = model(part("limits"), root, "config.limits");
   const compute = model(part("compute"), root, "config.compute", { leave: ["ray_address"] });
   const methods = model(part("methods"), root, "config.methods");
   const singles = Object.fromEntries(["evaluations", "finalists", "seed", "ahead", "tensorboard"].map((key) => [key, single(key)]));
