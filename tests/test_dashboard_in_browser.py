@@ -114,7 +114,7 @@ def test_every_page_is_sound_in_every_look(visit: Visit, service: Service):
         "/recipes": "table",
         "/recipes/first": ".units",
         "/compare/recipes?first=first&second=second": ".units",
-        "/api": "text=/api/v1/tables/{table}/query",
+        "/api": "#reference .op",
         "/login": "input",
     }.items():
         visit.page.goto(path)

@@ -73,7 +73,7 @@ export function drawFront(node, key, campaign, rows, measured, metric, open) {
     const mark = limit ? upright(limit / factor, `budget ${cost(metric, limit)}`) : null;
     return {
       traces: [path, ...marks, ...measures],
-      x: { text: `${measures.length ? "" : "predicted "}${metricName(metric)}${unit && !["macs", "params"].includes(metric) ? `, ${unit}` : unit ? ` (${unit})` : ""}` },
+      x: { text: `${measures.length ? "" : "predicted "}${["macs", "params"].includes(metric) ? unit : `${metricName(metric)}, ${unit}`}` },
       y: { text: campaign.metric ?? "score", ticksuffix: tall === 100 ? "%" : "" },
       layout: mark ? { shapes: [mark.shape], annotations: [mark.annotation] } : {},
       told: `Score against ${metricName(metric)} of ${shown.length} evaluations; ${line.length} on the front. The list of evaluations has the same figures.`,
