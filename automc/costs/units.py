@@ -14,18 +14,19 @@ UNITS = {
 """What a budget's number may be followed by, for each metric, in lower case."""
 
 _THOUSANDS = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
-_STEPS = {
+STEPS = {
     "latency": ((1e6, "s"), (1e3, "ms"), (1.0, "µs")),
     **dict.fromkeys(("size", "memory"), tuple((factor, f"{prefix}B") for factor, prefix in _THOUSANDS)),
     "macs": _THOUSANDS,
     "params": _THOUSANDS,
     "energy": ((1e6, "J"), (1e3, "mJ"), (1.0, "µJ"), (1e-3, "nJ"), (1e-6, "pJ")),
 }
+"""Factors and units that figures of each metric are shown in, the largest first."""
 
 
 def scale(kind: str, largest: float) -> tuple[float, str]:
     """Returns the factor and the unit in which costs of one kind, up to the largest, are short to write."""
-    return next(((factor, unit) for factor, unit in _STEPS[kind] if largest >= 0.9995 * factor), _STEPS[kind][-1])
+    return next(((factor, unit) for factor, unit in STEPS[kind] if largest >= 0.9995 * factor), STEPS[kind][-1])
 
 
 def format_cost(kind: str, value: float) -> str:

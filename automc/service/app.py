@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 import automc
 from automc.campaigns.storage import Storage, sqlite_url
-from automc.service import problems
+from automc.service import dashboard, problems
 from automc.service.events import Events
 from automc.service.line import Line
 from automc.service.routes import campaigns, catalog, events, login, results, tables
@@ -75,6 +75,7 @@ def make_app(workspace: LocalWorkspace, line: Line | None = None, security: Secu
         api.include_router(routes.router)
     app.include_router(api)
     app.include_router(login.pages)
+    dashboard.install(app)
     problems.install(app)
 
     @app.get("/healthz", tags=["health"], summary="Whether the process lives")
