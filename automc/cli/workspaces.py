@@ -35,7 +35,9 @@ def open_workspace(storage: str | None, server: str | None) -> Workspace:
     if server is None:
         from automc.workspace import local_workspace
 
-        return local_workspace(storage, begin=False)
+        own = local_workspace(storage, begin=False)
+        own.campaigns.where = f" in {own.storage.url}"
+        return own
     if storage is not None:
         raise ConfigError("--storage is about this machine, --server about another one: give one of them")
     from automc.client import Client
