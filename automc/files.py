@@ -89,7 +89,9 @@ def dump_yaml(data: Any) -> str:
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=2**16, allow_unicode=True)
 
 
-def read_yaml(path: Path, model: type[Model], error: type[AutoMCError], version: int | None = None) -> Model:
+def read_yaml(
+    path: Path, model: type[Model], error: type[AutoMCError], version: int | None = None, aliases: bool = True
+) -> Model:
     """Reads a YAML file into a pydantic model.
 
     Args:
@@ -97,6 +99,7 @@ def read_yaml(path: Path, model: type[Model], error: type[AutoMCError], version:
         model: the model it must match.
         error: what to raise.
         version: the newest ``version:`` this program can read, where the file has one.
+        aliases: whether it may name a part by ``&`` and repeat it by ``*``: a few lines can stand for billions so.
 
     Raises:
         AutoMCError: of the class ``error``, in one line, when the file is missing, is no YAML, is of a newer
@@ -105,8 +108,8 @@ def read_yaml(path: Path, model: type[Model], error: type[AutoMCError], version:
     what = f"{path}"
     try:
         text = path.read_text(encoding="utf-8")
-        if _is_deep(text):
-            raise error(f"{what}: nested more than {_DEEPEST} deep; no file of ours is")
+        if problem_there := _odd(text, aliases):
+            raise error(f"{what}: {problem_there}")
         data = yaml.load(text, Loader=_Loader)
     except FileNotFoundError:
         raise error(f"{what}: no such file") from None
@@ -117,6 +120,8 @@ def read_yaml(path: Path, model: type[Model], error: type[AutoMCError], version:
         mark = getattr(problem, "context_mark", None) or getattr(problem, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
         raise error(f"{what}: not valid YAML{where}; the file is damaged or was edited by hand") from None
+    except ValueError as problem:  # a thirteenth month, or a number of thousands of digits
+        raise error(f"{what}: not valid YAML ({str(problem)[:80]}); the file was edited by hand") from None
     if not isinstance(data, dict):
         raise error(f"{what}: expected keys and values, found {type(data).__name__}")
     if version is not None:
@@ -126,17 +131,30 @@ def read_yaml(path: Path, model: type[Model], error: type[AutoMCError], version:
     return parse(data, model, error, what)
 
 
-def _is_deep(text: str) -> bool:
-    """Says whether YAML is nested so deep that loading it could exhaust the stack, which ends the process."""
-    depth = 0
+def _odd(text: str, aliases: bool) -> str | None:
+    """Returns what is wrong with YAML although it could be loaded, if anything is.
+
+    Nested too deep it would exhaust the stack, which ends the process; of a key that is there twice, one value would be
+    lost without a word.
+    """
+    holders: list[tuple[bool, list[str | None]]] = []  # (whether it is a mapping, its scalar nodes so far)
     for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > _DEEPEST:
-            return True
-    return False
+        if isinstance(event, yaml.CollectionEndEvent):
+            mapping, nodes = holders.pop()
+            keys = [key for key in nodes[::2] if key is not None] if mapping else []
+            if len(set(keys)) < len(keys):
+                twice = next(key for key in keys if keys.count(key) > 1)
+                return f"key '{twice[:80]}' is there twice"
+        elif isinstance(event, yaml.NodeEvent):
+            if isinstance(event, yaml.AliasEvent) and not aliases:
+                return "it repeats a part by an alias; no file of ours does"
+            if holders and holders[-1][0]:
+                holders[-1][1].append(event.value if isinstance(event, yaml.ScalarEvent) else None)
+            if isinstance(event, yaml.CollectionStartEvent):
+                holders.append((isinstance(event, yaml.MappingStartEvent), []))
+        if len(holders) > _DEEPEST:
+            return f"nested more than {_DEEPEST} deep; no file of ours is"
+    return None
 
 
 def parse(data: dict[str, Any], model: type[Model], error: type[AutoMCError], what: str) -> Model:

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from automc.costs import METRICS, Projection
+from automc.docstrings import Described
 from automc.search_spaces import Policy, SearchSpace
 from automc.search_spaces.policy import FLOAT_BITS, INT8_BITS
 from automc.sensitivities import Sensitivities
@@ -116,7 +117,7 @@ class Lesson:
     figures: dict[str, float]
 
 
-class NoSettings(BaseModel):
+class NoSettings(Described):
     """The settings of an agent that has none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

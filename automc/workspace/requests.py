@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from automc.campaigns.config import SearchConfig
 from automc.errors import Invalid, nearest
@@ -13,6 +13,18 @@ from automc.workspace.registry import Registry
 
 NOT_ASKED = ("task", "task_args", "latency_table", "force_table", "sensitivities")
 """Keys of a configuration that name code or files; nobody gives them from afar."""
+
+
+class ConfigFile(BaseModel):
+    """A configuration's file of which only the task is looked at: the server looks at the rest.
+
+    Attributes:
+        task: a registered task.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    task: str
 
 
 def settings_of(request: CampaignRequest, registry: Registry) -> SearchConfig:

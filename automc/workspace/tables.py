@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import threading
 from collections import Counter
@@ -12,10 +13,11 @@ from pathlib import Path
 from automc import files
 from automc.campaigns import Subject, read_subject
 from automc.costs import forecast
-from automc.devices import LocalBench
+from automc.devices import Device, LocalBench
 from automc.errors import AutoMCError, Conflict, NotFound, TableError, nearest
 from automc.latency_tables import LatencyTable, Signature, WithEstimates, load_table, save_table, table_path
 from automc.latency_tables.compare import QUANTILES, compare
+from automc.latency_tables.simulated import ACCELERATORS
 from automc.latency_tables.validation import trust
 from automc.search_spaces import Policy
 from automc.tasks import load_task
@@ -33,6 +35,8 @@ from automc.workspace.answers import (
 from automc.workspace.registry import Registry
 
 _LARGEST = 20  # operators that a comparison names
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")  # of a device whose table is added
+_THREADS, _BATCH, _LONGEST = 4096, 10**6, 300  # that it may have; characters
 
 
 class LocalTables(Tables):
@@ -147,7 +151,9 @@ class LocalTables(Tables):
             try:
                 table = load_table(upload)
             except AutoMCError as error:
-                raise TableError(str(error).replace(str(upload), "the table")) from None
+                raise TableError(str(error).replace(str(upload), "the table")[:500]) from None
+        if (lie := _impossible(table.device)) is not None:
+            raise TableError(f"the table: {lie}")
         if table.device.key == LocalBench(table.device.threads, table.device.batch).device.key:
             raise Conflict("it claims to be of the machine that this runs on, which measures itself")
         path = table_path(table.device)
@@ -156,6 +162,14 @@ class LocalTables(Tables):
                 raise Conflict(f"there is a table of this device already: {path.stem}")
             save_table(table, path)
         return _summary(path.stem, self._table(path.stem))
+
+    def text(self, table: str) -> str:
+        """See `Tables.text`."""
+        self._table(table)
+        try:
+            return (_folder() / f"{table}.yaml").read_text(encoding="utf-8")
+        except OSError:
+            raise NotFound(f"no latency table '{table[:80]}' any more") from None
 
     def compare(self, first: str, second: str) -> TableComparison:
         """See `Tables.compare`."""
@@ -198,6 +212,22 @@ class LocalTables(Tables):
 
 def _folder() -> Path:
     return files.home() / "latency_tables"
+
+
+def _impossible(device: Device) -> str | None:
+    """Returns why there can be no such device, or why no table can be of it; None where there can.
+
+    Its name becomes that of a file.
+    """
+    if not _NAME.fullmatch(device.name):
+        return "device.name: letters, digits, '.', '_' and '-', 40 at most"
+    if device.name in ACCELERATORS:
+        return f"device.name: {device.name} is an accelerator on paper, which answers by its formulas"
+    if device.threads > _THREADS or device.batch > _BATCH:
+        return f"device: {_THREADS} threads and a batch of {_BATCH} at most"
+    if max(map(len, (device.processor, device.runtime, *device.instructions))) > _LONGEST:
+        return f"device: names of {_LONGEST} characters at most"
+    return None
 
 
 def _summary(name: str, table: LatencyTable) -> TableSummary:

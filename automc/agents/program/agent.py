@@ -11,10 +11,11 @@ from automc import progress
 from automc.agents._base import Agent, Lesson
 from automc.agents.program.program import Program, Solution
 from automc.costs import METRICS
+from automc.docstrings import Described
 from automc.search_spaces import Policy
 
 
-class ProgramSettings(BaseModel):
+class ProgramSettings(Described):
     """Settings of the integer program.
 
     Attributes:
