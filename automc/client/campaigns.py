@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from pydantic import ValidationError
@@ -142,7 +143,7 @@ class RemoteCampaigns(Campaigns):
         self._connection.download(to, "campaigns", name, *path)
         return to
 
-    def _detail(self, method: str, *path: str, **options: object) -> CampaignDetail:
+    def _detail(self, method: str, *path: str, **options: Any) -> CampaignDetail:
         return self._connection.ask(CampaignDetail, method, "campaigns", *path, **options)
 
 

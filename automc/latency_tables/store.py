@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from automc import files
 from automc.devices.bench import Bench
@@ -29,8 +29,8 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-_Us = Annotated[float, Field(ge=0, le=1e12)]  # microseconds, finite in sums too
-_Factor = Annotated[float, Field(ge=-1e12, le=1e12)]
+_Us = Annotated[FiniteFloat, Field(ge=0, le=1e12)]  # microseconds, finite in sums too
+_Factor = Annotated[FiniteFloat, Field(ge=-1e12, le=1e12)]
 
 
 class _Correction(_Strict):

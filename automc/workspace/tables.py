@@ -12,10 +12,10 @@ from pathlib import Path
 
 from automc import files
 from automc.campaigns import Subject, read_subject
-from automc.costs import forecast
+from automc.costs import Forecast, forecast
 from automc.devices import Device, LocalBench
-from automc.errors import AutoMCError, Conflict, NotFound, TableError, nearest
-from automc.latency_tables import LatencyTable, Signature, WithEstimates, load_table, save_table, table_path
+from automc.errors import AutoMCError, Conflict, Invalid, NotFound, TableError, nearest, one_line
+from automc.latency_tables import Hardware, LatencyTable, Signature, WithEstimates, load_table, save_table, table_path
 from automc.latency_tables.compare import QUANTILES, compare
 from automc.latency_tables.simulated import ACCELERATORS
 from automc.latency_tables.validation import trust
@@ -36,7 +36,7 @@ from automc.workspace.registry import Registry
 
 _LARGEST = 20  # operators that a comparison names
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")  # of a device whose table is added
-_THREADS, _BATCH, _LONGEST = 4096, 10**6, 300  # that it may have; characters
+_THREADS, _BATCH, _LONGEST = 4096, 256, 300  # that it may have; characters
 
 
 class LocalTables(Tables):
@@ -100,21 +100,9 @@ class LocalTables(Tables):
         answers = []
         for line in operators:
             try:
-                signature = Signature.parse(line)
-                found = hardware.lookup(signature)
+                answers.append(operator_answer(hardware, line))
             except TableError as error:
                 answers.append(OperatorAnswer(operator=line, error=str(error)))
-                continue
-            answers.append(
-                OperatorAnswer(
-                    operator=str(signature),
-                    us=found.us,
-                    low=found.low,
-                    high=found.high,
-                    how=found.how,
-                    energy_uj=hardware.energy(signature),
-                )
-            )
         return answers
 
     def network(self, table: str, request: NetworkRequest) -> NetworkAnswer:
@@ -122,24 +110,11 @@ class LocalTables(Tables):
         there = self._table(table)
         hardware = WithEstimates(there) if request.estimate else there
         subject = self._subject(request.task, there.device.batch)
-        policy = None if request.policy is None else Policy.from_dict(request.policy)
-        found = forecast(subject.graph, hardware, policy)
-        lines = found.operators if request.breakdown else ()
-        return NetworkAnswer(
-            cost=found.cost,
-            low=found.low,
-            high=found.high,
-            interval=found.interval,
-            run_us=found.run_us,
-            shares=found.shares,
-            counts=found.counts,
-            breakdown=[
-                OperatorAnswer(
-                    operator=f"{one.name}: {one.signature}", us=one.us, low=one.low, high=one.high, how=one.how
-                )
-                for one in lines
-            ],
-        )
+        try:
+            policy = None if request.policy is None else Policy.from_dict(request.policy)
+        except (TypeError, ValueError) as error:
+            raise Invalid([("policy", one_line(error))]) from None
+        return network_answer(forecast(subject.graph, hardware, policy), request.breakdown)
 
     def add(self, text: str, replace: bool = False) -> TableSummary:
         """See `Tables.add`."""
@@ -208,6 +183,37 @@ class LocalTables(Tables):
                 task = load_task(registered.task, registered.args, self._registry.folder)
                 self._subjects[name, batch] = read_subject(task, LocalBench(1, batch))
             return self._subjects[name, batch]
+
+
+def network_answer(found: Forecast, breakdown: bool) -> NetworkAnswer:
+    """Returns a forecast as plain data, with every operator where that is wanted."""
+    return NetworkAnswer(
+        cost=found.cost,
+        low=found.low,
+        high=found.high,
+        interval=found.interval,
+        run_us=found.run_us,
+        shares=found.shares,
+        counts=found.counts,
+        breakdown=[
+            OperatorAnswer(operator=f"{one.name}: {one.signature}", us=one.us, low=one.low, high=one.high, how=one.how)
+            for one in (found.operators if breakdown else ())
+        ],
+    )
+
+
+def operator_answer(hardware: Hardware, line: str) -> OperatorAnswer:
+    """Returns what an operator will take; raises TableError where that is not known, or the line stands for none."""
+    signature = Signature.parse(line)
+    found = hardware.lookup(signature)
+    return OperatorAnswer(
+        operator=str(signature),
+        us=found.us,
+        low=found.low,
+        high=found.high,
+        how=found.how,
+        energy_uj=hardware.energy(signature),
+    )
 
 
 def _folder() -> Path:
