@@ -24,6 +24,7 @@ from automc.workspace.answers import (
     EvaluationRow,
     Page,
 )
+from automc.workspace.look import GOING
 
 _PAUSE = 1.0  # seconds before a stream that broke off is asked for again
 
@@ -112,17 +113,18 @@ class RemoteCampaigns(Campaigns):
             try:
                 for event in self._connection.events("campaigns", name, "events", last=last):
                     last, since = event.id or last, None
-                    if event.event == "end":
-                        return
-                    if event.event == "campaign" and (now := self._read(event.data)) != before:
-                        yield now
-                        before = now
+                    if event.event == "campaign":
+                        if (now := self._read(event.data)) != before:
+                            yield now
+                            before = now
+                        if now.state not in GOING:
+                            return
             except Lost as error:
                 since = time.monotonic() if since is None else since
                 if not self._connection.waits_for(error, since):
                     raise
                 time.sleep(error.pause)
-            else:  # it was ended where more was to come: the server is being restarted
+            else:  # it was ended where more was to come: the server is being restarted, or the campaign was deleted
                 time.sleep(_PAUSE)
 
     def _read(self, data: str) -> CampaignDetail:
