@@ -48,9 +48,9 @@ class Lost(RuntimeFailure):
         pause: seconds that it asks to wait for.
     """
 
-    def __init__(self, message: str, refused: bool = False, pause: float = _PAUSE) -> None:
+    def __init__(self, message: str, refused: bool = False, pause: float | None = None) -> None:
         super().__init__(message)
-        self.refused, self.pause = refused, pause
+        self.refused, self.pause = refused, _PAUSE if pause is None else pause
 
 
 class Connection:
