@@ -144,7 +144,7 @@ def test_a_servers_tables_are_sent_looked_at_and_asked(run: Command) -> None:
     shown = json.loads(run("latency", "show", "--table", first, "--contains", "relu", "--json").output)
     assert list(shown["operators"]) == ["relu 64 n=1"]
     asked = run("latency", "query", "linear 64,10 n=1", "--table", first)
-    assert "linear 64,10 n=1: 3.2 us (3.0 to 3.4), measured" in asked.output
+    assert "linear 64,10 n=1: 3.2 us (3.2 to 3.2), measured" in asked.output
     assert "3 operators in both" in run("latency", "compare", first, second).output
     whole = run("latency", "query", "--model", "chain", "--table", first)
     assert (whole.code, whole.output) == (2, "") and "no entry" in whole.line, whole
@@ -162,3 +162,29 @@ def test_what_a_server_offers_is_listed(run: Command) -> None:
     assert "standard deviation" in run("agents", "auto").output
     assert "did you mean 'auto'" in run("agents", "autto").line
     assert "roofline" in run("device", "list").output
+
+
+def test_the_document_says_what_fields_are_and_shows_what_can_be_sent(service: Service) -> None:
+    document = service.ask("GET", "/openapi.json").json()
+    schemas = document["components"]["schemas"]
+    for name in ("CampaignDetail", "CampaignRequest", "TableDetail", "OperatorRequest", "Problem", "Device"):
+        assert "Attributes" not in schemas[name]["description"]
+        assert all(field.get("description") for field in schemas[name]["properties"].values()), name
+    bodies = [one["requestBody"]["content"] for path in document["paths"].values() for one in path.values()
+              if "requestBody" in one]  # fmt: skip
+    assert len(bodies) >= 4
+    for content in (one for body in bodies for one in body.values()):
+        model = schemas.get(content["schema"].get("$ref", "").rpartition("/")[2], {})
+        assert "example" in content or model.get("examples"), content
+
+
+def test_tables_are_text_of_a_limited_size(service: Service) -> None:
+    def send(body: bytes, kind: str) -> tuple[int, str]:
+        answer = service.ask("POST", "/tables", content=body, headers={"Content-Type": kind})
+        assert answer.headers["content-type"] == "application/problem+json"
+        return answer.status_code, answer.json()["code"]
+
+    assert send(b"{}", "application/json") == (415, "media_type")
+    assert send(b"\xff", "text/plain")[0] == 400
+    assert send(b"", "application/yaml") == (422, "table")
+    assert send(b"#" * (16 << 20) + b"##", "application/yaml") == (413, "too_large")
