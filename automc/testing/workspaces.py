@@ -230,6 +230,7 @@ class WorkspaceConformance(ABC):
         [
             ("", "expected keys and values"),
             ("version: 2", "missing"),
+            ("a: [" + "1," * 700_000 + "1]", "larger than"),
             ("a: " + "[" * 100_000, "nested more than 100 deep"),
             ("a: &a [x]\nb: [*a, *a]", "alias"),
             (TABLE.format(name="twice", us=1) + "  relu 64 n=1: {us: 1.0, low: 1, high: 1, runs: 6}\n", "twice"),
