@@ -43,7 +43,7 @@ def busy(service: Service) -> Iterator[None]:
 
 
 class _Both(WorkspaceConformance):
-    task = "chain"
+    task: ClassVar = "chain"
     config: ClassVar = {
         "budget": "macs<=50%",
         "agent": "random",

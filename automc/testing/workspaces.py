@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 from uuid import uuid4
 
 import pytest
@@ -40,8 +41,8 @@ class WorkspaceConformance(ABC):
         config: the other keys of a short campaign's configuration.
     """
 
-    task: str
-    config: Mapping[str, object]
+    task: ClassVar[str]
+    config: ClassVar[Mapping[str, object]]
 
     @abstractmethod
     def make(self) -> Workspace:
