@@ -21,6 +21,11 @@ def attributes(model: type[BaseModel]) -> dict[str, str]:
     return {key: words.replace("``", "") for key, words in told.items()}
 
 
+def schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """Returns the JSON schema of a model that somebody else may have written, each field with what it is."""
+    return _tell(model, model.model_json_schema())
+
+
 class Described(BaseModel):
     """A model whose JSON schema says of each field what its docstring says."""
 
@@ -28,8 +33,12 @@ class Described(BaseModel):
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """Returns the schema, descriptions added."""
         found = handler(schema)
-        inner = handler.resolve_ref_schema(found)
-        inner["description"] = inspect.cleandoc(cls.__doc__ or "").partition("\n\nAttributes:")[0]
-        for key, words in attributes(cls).items():
-            inner.get("properties", {}).get(key, {}).setdefault("description", words)
+        _tell(cls, handler.resolve_ref_schema(found))
         return found
+
+
+def _tell(model: type[BaseModel], schema: dict[str, Any]) -> dict[str, Any]:
+    schema["description"] = inspect.cleandoc(model.__doc__ or "").partition("\n\nAttributes:")[0]
+    for key, words in attributes(model).items():
+        schema.get("properties", {}).get(key, {}).setdefault("description", words)
+    return schema

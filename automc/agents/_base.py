@@ -10,7 +10,6 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from automc.costs import METRICS, Projection
-from automc.docstrings import Described
 from automc.search_spaces import Policy, SearchSpace
 from automc.search_spaces.policy import FLOAT_BITS, INT8_BITS
 from automc.sensitivities import Sensitivities
@@ -117,7 +116,7 @@ class Lesson:
     figures: dict[str, float]
 
 
-class NoSettings(Described):
+class NoSettings(BaseModel):
     """The settings of an agent that has none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

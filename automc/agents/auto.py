@@ -13,14 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from automc.agents._base import ATTEMPTS, Agent, Lesson, Problem
 from automc.agents.greedy import descend
 from automc.agents.program import Program
-from automc.docstrings import Described
 from automc.search_spaces import Policy
 
 _LEAST = 0.05  # of what an axis's harm was thought to be: no axis becomes free
 _WIDER = 0.1  # standard deviation of the logarithm of harms where a known policy came out; twice that each time more
 
 
-class AutoSettings(Described):
+class AutoSettings(BaseModel):
     """Settings of the default agent.
 
     Attributes:

@@ -8,13 +8,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from automc.agents._base import ATTEMPTS, Agent, Problem
-from automc.docstrings import Described
 from automc.search_spaces import Policy
 
 _BROOD = 64  # children of which the first that is neither over the budgets nor far below them is taken
 
 
-class EvolutionSettings(Described):
+class EvolutionSettings(BaseModel):
     """Settings of evolution.
 
     MetaPruning's released code (github.com/liuzechun/MetaPruning, searching/search.py) has a population of 50, 10

@@ -11,11 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from automc.agents._base import Agent, Problem
 from automc.agents._neighbours import neighbours
 from automc.costs import METRICS
-from automc.docstrings import Described
 from automc.search_spaces import Policy
 
 
-class NetAdaptSettings(Described):
+class NetAdaptSettings(BaseModel):
     """Settings of NetAdapt; the defaults of ``step`` and ``decay`` are those of its authors' code.
 
     An iteration takes as many evaluations as the space has axes that can save the step by themselves, so that few

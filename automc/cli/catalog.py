@@ -28,6 +28,7 @@ def agents(
 ) -> None:
     """List the agents that search, the controls of every search among them, or the settings of one."""
     from automc.agents import AGENTS, agent_class
+    from automc.docstrings import schema_of
     from automc.errors import NotFound, nearest
 
     if server is None:
@@ -35,7 +36,7 @@ def agents(
             _print("agents", {name: text for name, (_, text) in AGENTS.items()}, as_json)
         else:
             settings = agent_class(name).Settings
-            _settings(name, settings.model_json_schema(), settings().model_dump(mode="json"), as_json)
+            _settings(name, schema_of(settings), settings().model_dump(mode="json"), as_json)
         return
     with open_catalog(server) as there:
         found = {agent.name: agent for agent in there.agents()}

@@ -11,11 +11,10 @@ from automc import progress
 from automc.agents._base import Agent, Lesson
 from automc.agents.program.program import Program, Solution
 from automc.costs import METRICS
-from automc.docstrings import Described
 from automc.search_spaces import Policy
 
 
-class ProgramSettings(Described):
+class ProgramSettings(BaseModel):
     """Settings of the integer program.
 
     Attributes:

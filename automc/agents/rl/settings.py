@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from automc.docstrings import Described
 from automc.envs import ENVS, REWARDS
 from automc.errors import nearest
 
 _PREFIX, _SUFFIX = "automc/", "-v0"
 
 
-class RLSettings(Described):
+class RLSettings(BaseModel):
     """What all of them have.
 
     Attributes:

@@ -11,12 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from automc.agents._base import Problem
 from automc.agents.samplers._base import SamplerAgent
 from automc.costs import METRICS
-from automc.docstrings import Described
 from automc.errors import ConfigError, nearest
 from automc.search_spaces import Policy
 
 
-class NSGA2Settings(Described):
+class NSGA2Settings(BaseModel):
     """What can be set.
 
     Attributes:
