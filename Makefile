@@ -12,7 +12,7 @@ FOUND := $$($(PYTHON) -V 2>&1 | head -n 1)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-full check format bench lock clean
+.PHONY: help install demo serve test test-full check format docs bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,9 @@ install: $(STAMP) ## Create .venv and install everything (the other targets do i
 
 demo: $(STAMP) ## Compress a small network from end to end
 	$(BIN)/automc demo
+
+serve: $(STAMP) ## Serve the dashboard on this machine, with a campaign to look at
+	$(BIN)/automc serve --demo
 
 # The number of threads is the tests' own business. A file's tests share what it sets up, so they stay together.
 PYTEST := env -u OMP_NUM_THREADS $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
@@ -40,6 +43,9 @@ check: $(STAMP) ## Run all checkers: style, format, types, import layers
 format: $(STAMP) ## Mend what the style checker can mend, and format
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
+
+docs: $(STAMP) ## Build the documentation's site into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 bench: $(STAMP) ## Run the scripts in benchmarks/ one after the other
 	@set -e; for script in $(SCRIPTS); do echo "== $$script"; $(BIN)/python $$script; done

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +30,9 @@ except ImportError:  # a PyYAML built without libyaml
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
 
+_LONG_NUMBER = re.compile(r"[-+]?[0-9][-+0-9_:.a-fA-FxX]{300,}")
 _DEEPEST = 100
+_MOST = 500_000  # keys and values of a YAML file: loading so many takes 4 s; an operator of a table is ten
 
 
 def home() -> Path:
@@ -38,8 +41,13 @@ def home() -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside ``path`` and renames it over ``path`` on success; removes it otherwise."""
+def replacing(path: Path, private: bool = False) -> Iterator[Path]:
+    """Yields a temporary path beside ``path`` and renames it over ``path`` on success; removes it otherwise.
+
+    Args:
+        path: the file.
+        private: whether only its owner may read it.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -49,10 +57,10 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes private files; what we hand out should be readable like any other
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        if not private:  # mkstemp makes private files; what we hand out should be readable like any other
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     except OSError as error:
         if lacking(error) is None:
@@ -62,9 +70,9 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes ``text`` to ``path`` whole or not at all."""
-    with replacing(path) as temporary:
+def write_text(path: Path, text: str, private: bool = False) -> None:
+    """Writes ``text`` to ``path`` whole or not at all; ``private``: see `replacing`."""
+    with replacing(path, private) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -89,9 +97,7 @@ def dump_yaml(data: Any) -> str:
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=2**16, allow_unicode=True)
 
 
-def read_yaml(
-    path: Path, model: type[Model], error: type[AutoMCError], version: int | None = None, aliases: bool = True
-) -> Model:
+def read_yaml(path: Path, model: type[Model], error: type[AutoMCError], version: int | None = None) -> Model:
     """Reads a YAML file into a pydantic model.
 
     Args:
@@ -99,7 +105,6 @@ def read_yaml(
         model: the model it must match.
         error: what to raise.
         version: the newest ``version:`` this program can read, where the file has one.
-        aliases: whether it may name a part by ``&`` and repeat it by ``*``: a few lines can stand for billions so.
 
     Raises:
         AutoMCError: of the class ``error``, in one line, when the file is missing, is no YAML, is of a newer
@@ -108,20 +113,20 @@ def read_yaml(
     what = f"{path}"
     try:
         text = path.read_text(encoding="utf-8")
-        if problem_there := _odd(text, aliases):
-            raise error(f"{what}: {problem_there}")
+        if excess := _excess(text):
+            raise error(f"{what}: {excess}")
         data = yaml.load(text, Loader=_Loader)
     except FileNotFoundError:
         raise error(f"{what}: no such file") from None
     except (OSError, UnicodeDecodeError) as problem:
         raise error(f"{what}: cannot be read ({problem})") from None
+    except (ValueError, OverflowError) as problem:  # a thirteenth month, sixties beyond all floats
+        raise error(f"{what}: not valid YAML ({str(problem)[:80]})") from None
     except yaml.YAMLError as problem:
         # where an unclosed bracket or quote was opened helps more than where its end was missed
         mark = getattr(problem, "context_mark", None) or getattr(problem, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
         raise error(f"{what}: not valid YAML{where}; the file is damaged or was edited by hand") from None
-    except ValueError as problem:  # a thirteenth month, or a number of thousands of digits
-        raise error(f"{what}: not valid YAML ({str(problem)[:80]}); the file was edited by hand") from None
     if not isinstance(data, dict):
         raise error(f"{what}: expected keys and values, found {type(data).__name__}")
     if version is not None:
@@ -131,29 +136,42 @@ def read_yaml(
     return parse(data, model, error, what)
 
 
-def _odd(text: str, aliases: bool) -> str | None:
-    """Returns what is wrong with YAML although it could be loaded, if anything is.
+def _excess(text: str) -> str | None:
+    """Says what of YAML would take too long or too much to load, or be lost; None where nothing would.
 
-    Nested too deep it would exhaust the stack, which ends the process; of a key that is there twice, one value would be
-    lost without a word.
+    Deep nesting exhausts the stack, which ends the process. What an alias stands for counts each time: a line can
+    merge (``<<``) the line before twice, and thirty lines are a thousand million. Of a key that is there twice, one
+    value would be lost without a word.
     """
-    holders: list[tuple[bool, list[str | None]]] = []  # (whether it is a mapping, its scalar nodes so far)
+    nodes, sizes = 0, dict[str | None, int]()
+    begun: list[tuple[str | None, int]] = []
+    inside: list[list[str | None] | None] = []  # of each mapping that has begun its nodes so far, text where there is
     for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, yaml.CollectionEndEvent):
-            mapping, nodes = holders.pop()
-            keys = [key for key in nodes[::2] if key is not None] if mapping else []
+        if isinstance(event, yaml.AliasEvent):
+            if any(anchor == event.anchor for anchor, _ in begun):
+                return "a part of it contains itself"
+            nodes += sizes.get(event.anchor, 1)
+        elif isinstance(event, yaml.NodeEvent):
+            nodes += 1
+        if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and _LONG_NUMBER.fullmatch(event.value):
+            return "it has a number of hundreds of digits"  # 1:59:59… in base 60 takes the square of its length
+        if isinstance(event, yaml.NodeEvent) and inside and (siblings := inside[-1]) is not None:
+            siblings.append(event.value if isinstance(event, yaml.ScalarEvent) else None)
+        if isinstance(event, yaml.CollectionStartEvent):
+            begun.append((event.anchor, nodes))
+            inside.append([] if isinstance(event, yaml.MappingStartEvent) else None)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = begun.pop()
+            keys = [key for key in (inside.pop() or [])[::2] if key is not None]
             if len(set(keys)) < len(keys):
                 twice = next(key for key in keys if keys.count(key) > 1)
                 return f"key '{twice[:80]}' is there twice"
-        elif isinstance(event, yaml.NodeEvent):
-            if isinstance(event, yaml.AliasEvent) and not aliases:
-                return "it repeats a part by an alias; no file of ours does"
-            if holders and holders[-1][0]:
-                holders[-1][1].append(event.value if isinstance(event, yaml.ScalarEvent) else None)
-            if isinstance(event, yaml.CollectionStartEvent):
-                holders.append((isinstance(event, yaml.MappingStartEvent), []))
-        if len(holders) > _DEEPEST:
+            if anchor is not None:
+                sizes[anchor] = nodes - before + 1
+        if len(begun) > _DEEPEST:
             return f"nested more than {_DEEPEST} deep; no file of ours is"
+        if nodes > _MOST:
+            return f"larger than {_MOST:,} entries; no file of ours is"
     return None
 
 

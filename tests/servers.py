@@ -16,7 +16,7 @@ from typing import Any
 import httpx2
 import psutil
 
-CAMPAIGN = {
+CAMPAIGN: dict[str, Any] = {
     "task": "digits",
     "config": {"budget": "macs<=40%", "evaluations": 2, "finalists": 1, "agent": "random", "seed": 3},
 }

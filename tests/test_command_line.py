@@ -132,6 +132,7 @@ def test_a_search_that_makes_no_sense_is_refused(folder: Path, refused: Refusal,
         (("latency", "query", "linear 64,10 n=1"), "no latency table yet.*automc latency measure"),
         (("latency", "show", "--table", "none.yaml"), "none.yaml: no such file"),
         (("recipe", "show", "none.yaml"), "none.yaml: no such file"),
+        (("latency", "measure", "digits", "--networks", "2"), "too few to correct anything by; measure 3 or more"),
     ],
 )
 def test_a_wrong_command_is_refused(refused: Refusal, arguments: tuple[str, ...], message: str) -> None:

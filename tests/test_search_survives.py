@@ -6,7 +6,7 @@ import resource
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
@@ -204,21 +204,6 @@ def test_what_the_machine_lacks_is_no_failure_of_a_policy(
     assert committed(tmp_path) >= 6  # what two agents propose is scored once and committed twice
     monkeypatch.delenv("FAILING_AT")
     assert searched(search("Sometimes", tmp_path, resume=True)) == searched(undisturbed[0])
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, of 16 MB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    try:
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("there is no mount here")
-    if done.returncode != 0:
-        pytest.skip("file systems cannot be mounted here")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
 
 
 @pytest.mark.parametrize("at", [pytest.param("0", marks=pytest.mark.slow), "8", "test"])

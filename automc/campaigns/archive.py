@@ -69,7 +69,7 @@ class _Whole(_Strict):
 class _Row(_Strict):
     """An evaluation, and when it began and ended; `done` has its measured latency."""
 
-    agent: str = Field(pattern=r"^[A-Za-z0-9._-]{1,80}$")
+    agent: str = Field(pattern=r"^[A-Za-z0-9._+-]{1,80}$")
     number: int = Field(ge=0, le=2**31)
     policy: PolicyField
     extra: bool

@@ -10,6 +10,7 @@ import platform
 import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +25,7 @@ from automc.campaigns.journal import Journal
 from automc.campaigns.record import Record, State, Status
 from automc.campaigns.session import Session, alive, sessions, supervised
 from automc.campaigns.storage import Storage
-from automc.errors import ConfigError, nearest
+from automc.errors import ConfigError, NotFound, nearest
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD, _TOTAL, _LIMITS, _WAITING, _REQUEST = (
@@ -40,6 +41,32 @@ _RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD, _TOTAL, _LIMITS, _WAITI
     "waiting",
     "request",
 )
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What is noted of a campaign, without a look at whoever drives it.
+
+    Attributes:
+        study: tells it from one of the same name that was deleted; 0 where nobody asked.
+        state: as it was noted last, whether or not its driver is still there.
+        waiting: whether it is in line: a service starts it when there is room.
+        created: when it was made, as text that sorts.
+        request: the key and the digest of the request that made it; None where it had no key.
+    """
+
+    study: int
+    state: State
+    waiting: bool
+    created: str
+    request: tuple[str, str] | None
+
+    @classmethod
+    def of(cls, attributes: dict[str, Any], study: int = 0) -> Noted:
+        """Reads it off the attributes of a campaign's study."""
+        state, request = attributes[_STATE], attributes.get(_REQUEST)
+        waiting = bool(attributes.get(_WAITING)) and state == "queued"
+        return cls(study, state, waiting, attributes[_RECORD]["created"], request and (request[0], request[1]))
 
 
 class Campaign:
@@ -75,8 +102,21 @@ class Campaign:
         out: Path,
         source: Path | None = None,
         asked: dict[str, Any] | None = None,
+        waiting: bool = False,
+        request: tuple[str, str] | None = None,
     ) -> Campaign:
         """Adds a campaign, ``queued``.
+
+        Args:
+            storage: where it is kept.
+            name: its name.
+            config: its configuration.
+            folder: where relative paths of the configuration start.
+            out: where its files go.
+            source: the file that the configuration is from, if any.
+            asked: what the command line asked of `compute`.
+            waiting: whether a service is to start it.
+            request: the key and the digest of the request that makes it, if it has a key.
 
         Raises:
             ConfigError: the name is taken, or none.
@@ -90,12 +130,18 @@ class Campaign:
             created=datetime.now(UTC),
             asked=asked or {},
         )
-        return add(storage, name, {_STATE: "queued", _RECORD: record.model_dump(mode="json")})
+        attributes = {_STATE: "queued", _RECORD: record.model_dump(mode="json"), _WAITING: waiting}
+        return add(storage, name, attributes | ({} if request is None else {_REQUEST: list(request)}))
 
     @property
     def record(self) -> Record:
         """What it was begun with."""
         return Record.model_validate(self.attributes()[_RECORD])
+
+    @property
+    def study(self) -> int:
+        """Tells it from a later one of the same name."""
+        return self._study
 
     @property
     def digest(self) -> str:
@@ -107,9 +153,14 @@ class Campaign:
         record = self.record.model_copy(update={"config": config, "asked": asked or {}})
         self._set(_RECORD, record.model_dump(mode="json"))
 
-    def queue(self) -> None:
-        """Notes that somebody is about to drive it, so that it can be paused or cancelled before that."""
+    def queue(self, waiting: bool = False) -> None:
+        """Notes that somebody is about to drive it, so that it can be paused or cancelled before that.
+
+        Args:
+            waiting: whether that is a service, when there is room.
+        """
         self._set(_WISH, None)
+        self._set(_WAITING, waiting)
         self.end("queued")
 
     @property
@@ -125,23 +176,8 @@ class Campaign:
 
     @property
     def waiting(self) -> bool:
-        """Whether it is in line: a service starts it when there is room."""
-        attributes = self.attributes()
-        return bool(attributes.get(_WAITING)) and attributes[_STATE] == "queued"
-
-    def wait(self, waiting: bool = True) -> None:
-        """Puts it in line, or takes it out."""
-        self._set(_WAITING, waiting)
-
-    @property
-    def request(self) -> tuple[str, str] | None:
-        """The key and the digest of the request that made it; None where nobody gave a key."""
-        found = self.attributes().get(_REQUEST)
-        return found and (found[0], found[1])
-
-    def note_request(self, key: str | None, digest: str) -> None:
-        """Notes which request made it, so that the same one again makes nothing."""
-        self._set(_REQUEST, key and [key, digest])
+        """Whether it is in line: a service starts it when there is room. It is until its driver's claim."""
+        return Noted.of(self.attributes()).waiting
 
     @property
     def wished(self) -> str | None:
@@ -206,9 +242,9 @@ class Campaign:
     def end(self, state: State, reason: str | None = None, for_good: bool = False) -> None:
         """Notes how it ended, for now or for good: finished and cancelled campaigns have nothing to go on with."""
         for_good |= state in ("finished", "cancelled")
-        self._set(_STATE, state)
         self._set(_REASON, reason)
         self._set(_ENDED, datetime.now(UTC).isoformat() if for_good else None)
+        self._set(_STATE, state)  # last: whoever sees it finds the rest
 
     def seconds(self) -> float:
         """Returns how long drivers have run, all sessions together."""
@@ -279,7 +315,7 @@ class Campaign:
         try:
             return self.storage.do(lambda storage: storage.get_study_user_attrs(self._study))
         except KeyError:
-            raise ConfigError(f"{self.name} is no longer in {self.storage.url}: somebody deleted it") from None
+            raise NotFound(f"{self.name} is no longer there: somebody deleted it") from None
 
     def _set(self, key: str, value: Any) -> None:
         self.storage.do(lambda storage: storage.set_study_user_attr(self._study, key, value))
@@ -351,8 +387,17 @@ def _driver(held: list[FrozenTrial], storage: Storage) -> str | None:
 
 def names(storage: Storage) -> list[str]:
     """Returns the names of all campaigns of a storage."""
+    return list(noted(storage))
+
+
+def noted(storage: Storage) -> dict[str, Noted]:
+    """Returns what is noted of each campaign of a storage, by name, all at one moment."""
     studies = storage.do(lambda optuna: optuna.get_all_studies())
-    return [study.study_name for study in studies if _RECORD in study.user_attrs]
+    return {
+        study.study_name: Noted.of(study.user_attrs, study._study_id)
+        for study in studies
+        if _RECORD in study.user_attrs
+    }
 
 
 def difference(there: dict[str, Any], here: dict[str, Any]) -> str:

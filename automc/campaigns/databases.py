@@ -59,12 +59,13 @@ def shown(url: str) -> str:
     return re.sub(r"(://[^:@/]*):.*@", r"\1:***@", url).removeprefix("sqlite:///")
 
 
-def open_database(url: str, create: bool) -> BaseStorage:
+def open_database(url: str, create: bool, locked: float) -> BaseStorage:
     """Opens a storage; whoever answers there is asked now.
 
     Args:
         url: as `normal` gives it.
         create: whether SQLite's file is made where there is none.
+        locked: seconds that SQLite waits for another process that writes.
 
     Raises:
         ConfigError: there is no file and none is to be made; its schema is another one.
@@ -73,7 +74,7 @@ def open_database(url: str, create: bool) -> BaseStorage:
     if url.startswith("grpc:"):
         return _proxy(*_host_and_port(url))
     if url.startswith("sqlite:"):
-        return _sqlite(url, create)
+        return _sqlite(url, create, locked)
     return _relational(url, _postgres_kwargs(url))
 
 
@@ -89,13 +90,13 @@ def _proxy(host: str, port: int) -> BaseStorage:
     return proxy
 
 
-def _sqlite(url: str, create: bool) -> BaseStorage:
+def _sqlite(url: str, create: bool, locked: float) -> BaseStorage:
     path = Path(url.removeprefix("sqlite:///"))
     if create:
         files.ensure_writable(path.parent)
     elif not path.exists():
         raise ConfigError(f"{url}: no such file; it appears with the first campaign: automc campaign start")
-    storage = _relational(url, {"connect_args": {"timeout": 60}})
+    storage = _relational(url, {"connect_args": {"timeout": locked}})
     # `synchronous` stays FULL: what is committed outlasts a power cut too, for three fsyncs an evaluation
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")

@@ -57,6 +57,8 @@ def create(
     out: Path,
     source: Path | None = None,
     asked: dict[str, Any] | None = None,
+    waiting: bool = False,
+    request: tuple[str, str] | None = None,
 ) -> Campaign:
     """Adds a campaign, ``queued``, after looking at all that can be wrong with it and is quick to find out.
 
@@ -68,6 +70,8 @@ def create(
         out: where its files go.
         source: the file that the configuration is from, if any.
         asked: what the command line asked of `compute`.
+        waiting: whether a service is to start it.
+        request: the key and the digest of the request that makes it, if it has a key.
 
     Raises:
         ConfigError: the name is taken or none, or another search writes to that folder.
@@ -83,16 +87,17 @@ def create(
     if unfinished(out):
         raise ConfigError(f"{out} has a search that has not ended; choose another folder: --out")
     files.ensure_writable(out)
-    return Campaign.create(storage, name, settings, folder, out, source, asked)
+    return Campaign.create(storage, name, settings, folder, out, source, asked, waiting, request)
 
 
-def queue_again(campaign: Campaign, asked: dict[str, Any], as_started: bool = False) -> None:
+def queue_again(campaign: Campaign, asked: dict[str, Any], as_started: bool = False, waiting: bool = False) -> None:
     """Makes a campaign ``queued`` that was paused, that failed, or whose machine went down.
 
     Args:
         campaign: the campaign.
         asked: what is asked of `compute` now.
         as_started: whatever its configuration file says by now.
+        waiting: whether a service is to start it.
 
     Raises:
         ConfigError: it is running, or has ended for good, or its file asks for other evaluations by now.
@@ -112,7 +117,7 @@ def queue_again(campaign: Campaign, asked: dict[str, Any], as_started: bool = Fa
     settings = with_compute(settings, asked)
     check_compute(settings.compute)
     campaign.change(settings, asked)
-    campaign.queue()
+    campaign.queue(waiting)
 
 
 def _unchanged(name: str, there: SearchConfig, source: Path) -> SearchConfig:
@@ -135,7 +140,9 @@ def pursue(campaign: Campaign, url: str) -> subprocess.Popen[bytes]:
         campaign: the campaign.
         url: its storage's, password and all.
     """
-    with (campaign.record.out / LOG).open("ab") as log:
+    out = campaign.record.out
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / LOG).open("ab") as log:
         return subprocess.Popen(
             [*AUTOMC, "campaign", "supervise", campaign.name],
             stdin=subprocess.DEVNULL,

@@ -18,7 +18,7 @@ from automc.campaigns.setup import Subject
 from automc.compression import Calibration, Compressor, Methods
 from automc.compression.calibration import calibration_examples
 from automc.devices import Timing, time_models
-from automc.errors import RuntimeFailure, lacking, one_line, users_code
+from automc.errors import ConfigError, RuntimeFailure, lacking, one_line, users_code
 from automc.recipes import export_onnx
 from automc.recipes.deployed import feeds
 from automc.search_spaces import Policy, SearchSpace
@@ -67,9 +67,12 @@ def measure_networks(
         passes: how often each network has its turn.
 
     Raises:
+        ConfigError: so few are asked for that no figure would say anything.
         RuntimeFailure: too few policies could be exported, or a network could not be measured.
         TaskError: the task's data cannot be loaded.
     """
+    if len(indices) <= LEAST:
+        raise ConfigError(f"{len(indices) - 1} networks are too few to tell anything; measure {LEAST} or more")
     policies = [space.decode(index) for index in indices]
     with tempfile.TemporaryDirectory(prefix="automc-") if folder is None else nullcontext(folder) as place:
         files = _export(subject, policies, Path(place))

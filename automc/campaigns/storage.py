@@ -29,6 +29,8 @@ PATIENCE = 300.0
 PAUSE = 1.0
 """Seconds between two looks whether it is back."""
 
+_LOCKED, _LOCKED_BRIEFLY = 60.0, 5.0  # seconds that SQLite waits for another process that writes
+
 
 def default_storage() -> str:
     """Returns where campaigns are kept where nobody says: ``AUTOMC_STORAGE``, or a file among the user's data."""
@@ -43,22 +45,24 @@ class Storage:
             ``grpc://HOST:PORT`` for Optuna's proxy.
         create: whether SQLite's file is made where there is none.
         patient: whether to wait for a database that does not answer now, as for one that went away later.
+        waits: whether what is done waits for a database that went away. A server's does not: others wait for it.
 
     Attributes:
         url: as it was given, without a password; SQLite's file without what comes before its path.
         optuna: the storage, for Optuna's own tools.
+        waits: as it was given.
 
     Raises:
         ConfigError: the URL makes no sense, nobody answers there, or nothing can be read or written.
     """
 
-    def __init__(self, url: str, create: bool = True, patient: bool = False) -> None:
+    def __init__(self, url: str, create: bool = True, patient: bool = False, waits: bool = True) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.url = shown(url)
-        self._url, self._since = normal(url), 0.0
+        self._url, self._since, self._next, self.waits = normal(url), 0.0, 0.0, waits
 
         def opened() -> BaseStorage:
-            return open_database(self._url, create)
+            return open_database(self._url, create, _LOCKED if waits else _LOCKED_BRIEFLY)
 
         self.optuna = self._patiently(opened) if patient else self._plainly(opened)
 
@@ -94,6 +98,11 @@ class Storage:
 
     def _patiently(self, action: Callable[[], T]) -> T:
         while True:
+            if not self.waits and self._since:
+                if time.monotonic() < self._next:  # somebody has just asked, or does now
+                    raise Away(f"{self.url}: nobody answers")
+                self._next = time.monotonic() + PAUSE
+                self._reconnect()
             try:
                 result = self._plainly(action)
             except Away as error:
@@ -102,8 +111,10 @@ class Storage:
                 if self._since and now - self._since > PATIENCE:
                     raise
                 if not self._since:
-                    self._since = now
+                    self._since, self._next = now, now + PAUSE
                     progress.say(f"{error}; waiting for it")
+                if not self.waits:
+                    raise
                 time.sleep(PAUSE)
                 self._reconnect()
             else:

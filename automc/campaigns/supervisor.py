@@ -126,7 +126,9 @@ class Supervisor:
     def _settle(self) -> None:
         """Notes that the campaign is paused, where the driver could not do so itself."""
         with self._campaign() as campaign:
-            if campaign and campaign.noted[0] in ("queued", "running") and campaign.driver is None:
+            if campaign is None or campaign.driver is not None or campaign.waiting:  # somebody else goes on with it
+                return
+            if campaign.noted[0] in ("queued", "running"):
                 campaign.end("paused")
 
     def _give_up(self, failures: int, why: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from automc.cli import campaign, catalog, demo, device, inspect, latency, recipe, search, sensitivity, serve
+from automc.cli import campaign, catalog, demo, device, inspect, latency, recipe, search, sensitivity, serve, token
 from automc.errors import AutoMCError, ClusterLost
 
 BAD_INPUT, LOST, INTERRUPTED = 2, 75, 130
@@ -38,6 +38,7 @@ app.add_typer(latency.app, name="latency")
 app.add_typer(device.app, name="device")
 app.add_typer(recipe.app, name="recipe")
 app.command("serve")(serve.serve)
+app.add_typer(token.app, name="token")
 app.command("tasks")(catalog.tasks)
 app.command("agents")(catalog.agents)
 app.command("rewards")(catalog.rewards)

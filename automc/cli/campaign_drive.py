@@ -103,7 +103,7 @@ def drive(name: str, storage: StorageOption = None) -> None:
         signal.signal(number, signal.default_int_handler)
     with opened(storage, patient=True) as there:
         campaign = Campaign(there, name)
-        if campaign.noted[0] in ("paused", "cancelled"):  # while this process began
+        if campaign.noted[0] not in ("queued", "running"):  # stopped while this process began, or driven by another one
             raise KeyboardInterrupt
         try:
             result = run(campaign)

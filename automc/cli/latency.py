@@ -34,11 +34,15 @@ def measure(
     What is measured is kept every few seconds: stop it when you like, the same command goes on where it stopped.
     """
     from automc.campaigns import calibrate
+    from automc.campaigns.networks import LEAST
     from automc.cli.inspect import load_subject, name_of
     from automc.costs import CostModel
+    from automc.errors import ConfigError
     from automc.latency_tables import ensure_table, save_table, table_path
     from automc.search_spaces import build_space
 
+    if 0 < networks < LEAST:
+        raise ConfigError(f"--networks {networks}: too few to correct anything by; measure {LEAST} or more, or 0")
     read, config = load_subject(subject, target=device, threads=threads, batch=batch)
     name = name_of(subject)
     space = build_space(read.graph, config, read.device.channel_multiple, read.device.precisions)

@@ -87,7 +87,7 @@ def table_path(device: Device) -> Path:
 
 def load_table(path: Path) -> LatencyTable:
     """Reads a table; raises TableError when it is missing, damaged or of a newer version."""
-    data = files.read_yaml(path, _File, TableError, version=VERSION, aliases=False)
+    data = files.read_yaml(path, _File, TableError, version=VERSION)
     try:
         entries = {Signature.parse(line): Entry(**entry.model_dump()) for line, entry in data.operators.items()}
     except TableError as error:

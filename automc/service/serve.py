@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from automc import files
 from automc.campaigns.storage import default_storage
+from automc.devices.server.running import Server, address, listening
 from automc.errors import ConfigError
 from automc.service.app import make_app
+from automc.service.connections import protocol
 from automc.service.line import Line
+from automc.service.logs import log_to_stderr
+from automc.service.security import Limits, Security
+from automc.service.security.origin import is_loopback
+from automc.service.tokens import Tokens
 from automc.workspace import Registry, local_workspace
+from automc.workspace.answers import CampaignRequest
 
 
 def serve(
-    host: str, port: int, storage: str | None, folder: Path, registry: Registry, ready: Callable[[str], None]
+    host: str,
+    port: int,
+    storage: str | None,
+    folder: Path,
+    registry: Registry,
+    first: CampaignRequest | None,
+    ready: Callable[[str], None],
+    names: Sequence[str] = (),
+    proxy: str | None = None,
+    limits: Limits | None = None,
 ) -> None:
     """Serves until SIGINT or SIGTERM; campaigns that run go on.
 
@@ -27,26 +43,59 @@ def serve(
         storage: where campaigns are kept; None for the user's own.
         folder: where the files of new campaigns go.
         registry: what may be asked for.
+        first: a campaign that is started where there is none yet.
         ready: called with the address, once it listens.
+        names: further names by which others ask for the server.
+        proxy: the address of a reverse proxy, which is believed from whom a request is.
+        limits: what the service bears.
 
     Raises:
-        ConfigError: the address cannot be listened on, or the storage not be opened.
+        ConfigError: the address cannot be listened on, the storage not be opened, or others could ask and there is
+            no token.
     """
     files.ensure_writable(folder)
-    try:
-        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"cannot listen on {host}, port {port}: {reason}; choose another --host or --port") from None
-    with listener, local_workspace(storage, folder.resolve(), registry) as workspace:
-        app = make_app(workspace, Line(workspace, storage or default_storage()))
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=3,
-        )
-        ready(f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}")
-        uvicorn.Server(config).run([listener])
+    limits, tokens = limits or Limits(), Tokens()
+    with (
+        listening(host, port) as listener,
+        local_workspace(storage, folder.resolve(), registry, waits=False) as workspace,
+    ):
+        others = not is_loopback(listener.getsockname()[0]) or bool(names) or proxy is not None
+        if not any(not token.expired for token in tokens.all()) and others:
+            raise ConfigError(
+                "others could ask this server and there is no token: automc token create NAME --role runner; "
+                "or serve this machine only, without --host, --allowed-host and --proxy"
+            )
+        security = Security(tokens, others, [host, *names], limits)
+        log_to_stderr()
+        if first is not None and not workspace.campaigns.find().total:
+            workspace.campaigns.start(first)
+        app = make_app(workspace, Line(workspace, storage or default_storage()), security)
+        ready(address(host, listener.getsockname()[1]))
+        make_server(app, limits, proxy, app.state.events.close).run([listener])
+
+
+def make_server(
+    app: ASGIApp, limits: Limits, proxy: str | None = None, ending: Callable[[], None] = lambda: None
+) -> uvicorn.Server:
+    """Returns what serves an application; see `serve`.
+
+    Args:
+        app: the application.
+        limits: what it bears.
+        proxy: the address of a reverse proxy.
+        ending: called when a signal came: ends what would go on answering, as streams do.
+    """
+    config = uvicorn.Config(
+        app,
+        http=protocol(limits),
+        ws="none",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=proxy is not None,
+        forwarded_allow_ips=proxy,
+        h11_max_incomplete_event_size=limits.header,
+        timeout_graceful_shutdown=3,
+    )
+    return Server(config, ending)

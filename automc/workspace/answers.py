@@ -122,7 +122,7 @@ class CampaignDetail(CampaignSummary):
         workers: who has evaluated in the last minutes, and how much.
         files: what it has written.
         log: the last lines of what its driver said.
-        since: when the driver began, or whoever drove it last, without a zone.
+        since: when the driver began, or whoever drove it last.
         folder: where its files lie; None where that is on another machine.
         source: the file that its configuration is from, if any.
     """
@@ -140,6 +140,45 @@ class CampaignDetail(CampaignSummary):
     since: datetime | None = None
     folder: str | None = None
     source: str | None = None
+
+
+class RecipeSummary(Answer):
+    """The recipe of a finished campaign in a list.
+
+    Attributes:
+        campaign: whose it is.
+        task: what was compressed.
+        agent: who found it.
+        budgets: what was to be kept.
+        device: what was measured on: its name and its processor's.
+        metric: name of the score.
+        test_score: of the compressed network's exported file, on the test split; None where it was not computed.
+        original_test_score: of the original's.
+        ratio: measured latency over the original's: first quartile, median, third quartile; None where it was not
+            measured.
+        measured_us: the same in microseconds.
+        macs: for one example.
+        original_macs: the original's.
+        size: bytes of parameters and buffers.
+        original_size: the original's.
+        created: when the recipe was written.
+    """
+
+    campaign: str
+    task: str
+    agent: str
+    budgets: list[str]
+    device: str
+    metric: str
+    test_score: float | None
+    original_test_score: float | None
+    ratio: tuple[float, float, float] | None
+    measured_us: tuple[float, float, float] | None
+    macs: float
+    original_macs: float
+    size: float
+    original_size: float
+    created: datetime
 
 
 class EvaluationRow(Answer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -10,15 +11,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
 from automc.campaigns.archive import export_campaign
-from automc.campaigns.campaign import Campaign, names
+from automc.campaigns.campaign import Campaign, Noted, names, noted
 from automc.campaigns.launch import FILES, LOG, check_stop, create, delete_files, free_name, queue_again
 from automc.campaigns.record import State
 from automc.campaigns.result import SearchResult
-from automc.campaigns.storage import Storage
+from automc.campaigns.storage import PATIENCE, Away, Storage
 from automc.errors import ConfigError, Conflict, NotFound, nearest
+from automc.recipes import Recipe
 from automc.workspace._base import Campaigns, Sort
 from automc.workspace.answers import (
     CampaignDetail,
@@ -27,10 +27,12 @@ from automc.workspace.answers import (
     EvaluationDetail,
     EvaluationRow,
     Page,
+    RecipeSummary,
 )
 from automc.workspace.look import FRESH, GOING, Look
 from automc.workspace.registry import Registry
 from automc.workspace.requests import settings_of
+from automc.workspace.results import read_recipe, read_result, summary
 
 _LOOK = 0.5  # seconds between two looks of somebody who watches
 
@@ -54,7 +56,8 @@ class LocalCampaigns(Campaigns):
         self._lock = threading.Lock()
         self._making = threading.Lock()
         self._looks: dict[str, Look] = {}
-        self._names: list[str] = []
+        self._recipes: dict[int, RecipeSummary] = {}
+        self._noted: dict[str, Noted] = {}
         self._when = 0.0
 
     def find(
@@ -69,7 +72,7 @@ class LocalCampaigns(Campaigns):
         """See `Campaigns.find`."""
         found = []
         for name in self._known():
-            with suppress(ConfigError):  # deleted since
+            with suppress(NotFound):  # deleted since
                 found.append(self._look(name).summary())
         word = search.casefold()
         found = [
@@ -90,26 +93,32 @@ class LocalCampaigns(Campaigns):
         settings = settings_of(request, self._registry)
         with self._making:
             digest = _digest(request)
-            if key is not None and (made := self._made_by(key, digest)) is not None:
+            there = noted(self._storage)
+            if key is not None and (made := _made_by(there, key, digest)) is not None:
                 return self.show(made)
             name = request.name or free_name(request.task, self._storage)
-            if name in names(self._storage):
+            if name in there:
                 raise Conflict(f"there is a campaign {name} already; choose another name")
-            campaign = create(self._storage, name, settings, self._registry.folder, self._folder / name)
-            campaign.note_request(key, digest)
-            campaign.wait()
-            self._when = 0.0
+            out, asked = self._free_folder(name), None if key is None else (key, digest)
+            try:
+                create(self._storage, name, settings, self._registry.folder, out, waiting=True, request=asked)
+            except BaseException:
+                with suppress(OSError):  # it was made for nothing
+                    out.rmdir()
+                if name in names(self._storage):  # somebody else was quicker
+                    raise Conflict(f"there is a campaign {name} already; choose another name") from None
+                raise
+            with self._lock:
+                self._when = 0.0
         return self.show(name)
 
-    def _made_by(self, key: str, digest: str) -> str | None:
-        """Returns the campaign that a request with this key has made; raises Conflict for another request's key."""
-        for name in names(self._storage):
-            used = Campaign(self._storage, name).request
-            if used is not None and used[0] == key:
-                if used[1] != digest:
-                    raise Conflict(f"this idempotency key was used for another request, which made {name}")
-                return name
-        return None
+    def _free_folder(self, name: str) -> Path:
+        """Returns a folder in which nothing lies: one of this name was deleted, and its files may have stayed."""
+        out, number = self._folder / name, 1
+        while out.exists() and not (out.is_dir() and not any(out.iterdir())):
+            number += 1
+            out = self._folder / f"{name}-{number}"
+        return out
 
     def pause(self, name: str) -> CampaignDetail:
         """See `Campaigns.pause`."""
@@ -129,8 +138,7 @@ class LocalCampaigns(Campaigns):
         status = look.campaign.status()
         if status.state not in ("paused", "failed"):
             raise Conflict(f"{name} is {status.state}; only what is paused or has failed can go on")
-        queue_again(look.campaign, asked, as_started=True)
-        look.campaign.wait()
+        queue_again(look.campaign, asked, as_started=True, waiting=True)
         look.forget()
         return look.detail()
 
@@ -138,6 +146,8 @@ class LocalCampaigns(Campaigns):
         look = self._look(name)
         try:
             wanted = check_stop(look.campaign, what)
+        except (Away, NotFound):
+            raise
         except ConfigError as error:
             raise Conflict(str(error)) from None
         if wanted:
@@ -153,11 +163,14 @@ class LocalCampaigns(Campaigns):
             raise Conflict(f"{name} is running; cancel it first")
         try:
             look.campaign.delete()
+        except (Away, NotFound):
+            raise
         except ConfigError as error:  # a driver has come meanwhile
             raise Conflict(str(error)) from None
         with self._lock:
             self._looks.pop(name, None)
             self._when = 0.0
+        self._recipes.pop(look.campaign.study, None)
         if with_files:
             delete_files(status.record.out)
 
@@ -199,11 +212,35 @@ class LocalCampaigns(Campaigns):
         detail = self.show(name)
         if detail.state != "finished":
             raise Conflict(f"{name} is {detail.state}; it has a result once it has finished")
-        out = self._look(name).campaign.record.out
-        try:
-            return SearchResult.model_validate_json((out / "result.json").read_bytes())
-        except (OSError, ValidationError) as error:
-            raise NotFound(f"the result of {name} is not where it was written: {type(error).__name__}") from None
+        return read_result(name, self._look(name).campaign.record.out)
+
+    def recipe(self, name: str) -> Recipe:
+        """Returns its recipe; raises `Conflict` where it has not finished."""
+        detail = self.show(name)
+        if detail.state != "finished":
+            raise Conflict(f"{name} is {detail.state}; it has a recipe once it has finished")
+        return read_recipe(name, self._look(name).campaign.record.out)
+
+    def recipes(self, *, offset: int = 0, limit: int = 50) -> Page[RecipeSummary]:
+        """Returns some of the recipes of finished campaigns, those of the last campaigns first.
+
+        Args:
+            offset: how many campaigns to leave out.
+            limit: how many at most; those whose files are gone are left out.
+        """
+        there = self._known()
+        names = sorted((one.created, name) for name, one in there.items() if one.state == "finished")[::-1]
+        found = []
+        for _, name in names[offset : offset + limit]:
+            with suppress(NotFound, ValueError):  # somebody deleted its files, or wrote others in their place
+                found.append(self._recipe(name, there[name].study))
+        return Page(items=found, total=len(names), offset=offset)
+
+    def _recipe(self, name: str, study: int) -> RecipeSummary:
+        if study not in self._recipes:  # what has finished does not change any more
+            record = self._look(name).campaign.record
+            self._recipes[study] = summary(name, record, read_recipe(name, record.out))
+        return self._recipes[study]
 
     def path(self, name: str, file: str) -> Path:
         """Returns where one of its files lies; raises NotFound where there is no such file."""
@@ -229,30 +266,53 @@ class LocalCampaigns(Campaigns):
         """Returns what is known of one; raises NotFound where there is none."""
         return self._look(name)
 
-    def going(self) -> int:
-        """Returns how many are under way, those that are being started too."""
-        found = [self._look(name).detail() for name in self._known()]
-        return sum(one.state in GOING and not one.waiting for one in found)
+    def line(self) -> tuple[list[Campaign], int]:
+        """Returns campaigns that wait for room, those made first first, and how many run, both as noted just now."""
+        there = self._known(fresh=True)
+        waiting = sorted((one.created, name) for name, one in there.items() if one.waiting)
+        running = sum(self._state(name) == "running" for name, one in there.items() if one.state == "running")
+        return [self._look(name).campaign for _, name in waiting], running
 
-    def in_line(self) -> list[Campaign]:
-        """Returns campaigns that wait for room, those that came first first."""
-        waiting = [self._look(name) for name in self._known()]
-        found = [look for look in waiting if look.detail().waiting]
-        return [look.campaign for look in sorted(found, key=lambda look: look.detail().created)]
+    def _state(self, name: str) -> State | None:
+        """Returns how one stands, with a look at its driver; None where it was deleted just now."""
+        with suppress(NotFound):
+            return self.show(name).state
+        return None
 
-    def _known(self) -> list[str]:
+    def _known(self, fresh: bool = False) -> dict[str, Noted]:
+        """Returns what is noted of each, none of it older than `FRESH`; as known where the database is away.
+
+        Args:
+            fresh: whether it must be of now.
+        """
         with self._lock:
-            if time.monotonic() - self._when > FRESH:
-                self._names, self._when = names(self._storage), time.monotonic()
-                self._looks = {name: look for name, look in self._looks.items() if name in self._names}
-            return list(self._names)
+            age = time.monotonic() - self._when
+            if age <= FRESH and not fresh:
+                return self._noted
+            try:
+                there = noted(self._storage)
+            except Away:
+                if fresh or self._storage.waits or not self._when or age > PATIENCE:
+                    raise
+                return self._noted
+            self._noted, self._when = there, time.monotonic()
+            same = {name for name, look in self._looks.items()
+                    if name in there and there[name].study == look.campaign.study}  # fmt: skip
+            self._looks = {name: look for name, look in self._looks.items() if name in same}
+            looks = list(self._looks.items())
+        for name, look in looks:
+            look.noted(there[name].state)
+        return there
 
     def _look(self, name: str) -> Look:
+        self._known()  # one of this name may have been deleted
         with self._lock:
             if name in self._looks:
                 return self._looks[name]
         try:
             look = Look(Campaign(self._storage, name))
+        except Away:
+            raise
         except ConfigError:
             known = nearest(name, names(self._storage))
             raise NotFound(f"no campaign {name[:80]}{self.where}{known}") from None
@@ -260,5 +320,15 @@ class LocalCampaigns(Campaigns):
             return self._looks.setdefault(name, look)
 
 
+def _made_by(there: dict[str, Noted], key: str, digest: str) -> str | None:
+    """Returns the campaign that a request with this key has made; raises Conflict for another request's key."""
+    for name, one in there.items():
+        if one.request is not None and one.request[0] == key:
+            if one.request[1] != digest:
+                raise Conflict(f"this idempotency key was used for another request, which made {name}")
+            return name
+    return None
+
+
 def _digest(request: CampaignRequest) -> str:
-    return hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+    return hashlib.sha256(json.dumps(request.model_dump(), sort_keys=True).encode()).hexdigest()

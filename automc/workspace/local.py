@@ -37,7 +37,11 @@ class LocalWorkspace(Workspace):
 
 
 def local_workspace(
-    url: str | None = None, folder: Path = Path("runs"), registry: Registry | None = None, begin: bool = True
+    url: str | None = None,
+    folder: Path = Path("runs"),
+    registry: Registry | None = None,
+    begin: bool = True,
+    waits: bool = True,
 ) -> LocalWorkspace:
     """Opens a workspace on this machine.
 
@@ -46,8 +50,10 @@ def local_workspace(
         folder: where the files of new ones go.
         registry: what may be asked for; by default the digits, and every agent.
         begin: whether SQLite's file is made where there is none.
+        waits: whether a database that went away is waited for; a service answers what it knows instead.
 
     Raises:
         ConfigError: the storage cannot be opened.
     """
-    return LocalWorkspace(Storage(url or default_storage(), create=begin), folder, registry or Registry())
+    storage = Storage(url or default_storage(), create=begin, waits=waits)
+    return LocalWorkspace(storage, folder, registry or Registry())

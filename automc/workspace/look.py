@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from bisect import insort
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,14 +12,16 @@ from automc.campaigns.launch import FILES, LOG
 from automc.campaigns.record import Status
 from automc.campaigns.result import Evaluated
 from automc.campaigns.standing import Standing
+from automc.campaigns.storage import PATIENCE, Away
 from automc.workspace.answers import CampaignDetail, CampaignSummary, EvaluationRow, FileInfo
 
-FRESH, SETTLED = 1.0, 10.0
-"""Seconds in which nobody looks again; the second where a campaign is neither queued nor running."""
+FRESH = 1.0
+"""Seconds in which nobody looks again at what may change by itself."""
 
 GOING = ("queued", "running")
 """States in which a campaign may change by itself."""
 
+_SETTLED, _ENDED = 10.0, 300.0  # the same where a campaign is paused or has failed, and where it has ended for good
 _TAIL, _LINES = 8192, 5  # bytes of the log that are read, and lines of it that are shown
 
 
@@ -40,29 +41,54 @@ class Look:
         self._status: Status | None = None
         self._when, self._lasts = 0.0, FRESH
         self._detail: CampaignDetail | None = None
+        self._summary: CampaignSummary | None = None
+        self._noted = ""
 
     def forget(self) -> None:
         """Makes the next look a fresh one: something was changed."""
         with self._lock:
             self._lasts = -1.0
 
+    def noted(self, state: str) -> None:
+        """Takes what is noted of it now: where that has changed, the next look is a fresh one."""
+        if state != self._noted:
+            self._noted = state
+            self.forget()
+
     def summary(self) -> CampaignSummary:
         """Returns what a list shows of it."""
-        detail = self.detail()
-        return CampaignSummary(**{name: getattr(detail, name) for name in CampaignSummary.model_fields})
+        self.detail()
+        assert self._summary is not None  # it comes with the other
+        return self._summary
 
     def detail(self) -> CampaignDetail:
-        """Returns all figures, none older than `FRESH`."""
+        """Returns all figures, none older than `FRESH` where it is going.
+
+        Where the storage does not wait for a database that is away, they are as known for as long as others would wait.
+        """
         with self._lock:
-            if self._detail is None or time.monotonic() - self._when > self._lasts:
-                self._detail = self._read()
+            age = time.monotonic() - self._when
+            if self._detail is None or age > self._lasts:
+                try:
+                    self._detail = detail = self._read()
+                except Away:
+                    if self.campaign.storage.waits or self._detail is None or self._lasts < 0 or age > PATIENCE:
+                        raise
+                    return self._detail
                 self._when = time.monotonic()
-                self._lasts = FRESH if self._detail.state in GOING else SETTLED
+                self._summary = CampaignSummary(**{key: getattr(detail, key) for key in CampaignSummary.model_fields})
+                state = detail.state
+                self._lasts = FRESH if state in GOING else _SETTLED if state in ("paused", "failed") else _ENDED
             return self._detail
 
     def rows(self) -> list[EvaluationRow]:
-        """Returns all evaluations that have ended, in that order; not to be changed."""
+        """Returns all evaluations that have ended, in that order; not to be changed. Later ones come after them."""
         self.detail()
+        return self._rows
+
+    @property
+    def rows_known(self) -> list[EvaluationRow]:
+        """Those of the last look; not to be changed."""
         return self._rows
 
     def _read(self) -> CampaignDetail:
@@ -72,14 +98,13 @@ class Look:
         standing.front.more = tuple(more)
         standing.front.higher_is_better = status.higher_is_better
         standing.front.limits = status.limits
-        journal, rows = self.campaign.journal, list(self._rows)
-        for agent in journal.agents():
-            seen = self._seen.setdefault(agent, set())
-            for when, done in journal.news(agent, seen):
-                seen.add(done.number)
-                standing.take(when, done)
-                insort(rows, _row(when, done), key=lambda row: row.cursor)
-        self._rows = rows  # whoever has the old list goes on with it
+        rows = []
+        for when, done in self._news():
+            self._seen.setdefault(done.agent, set()).add(done.number)
+            standing.take(when, done)
+            rows.append(_row(when, done))
+        if rows:
+            self._rows = [*self._rows, *rows]  # whoever has the old list goes on with it
         now = datetime.now()
         driven = status.driver is not None
         return CampaignDetail(
@@ -103,7 +128,7 @@ class Look:
             seconds=status.seconds,
             worker_seconds=status.worker_seconds,
             created=record.created,
-            started=status.started,
+            started=_aware(status.started),
             ended=status.ended,
             driver=status.driver,
             config=record.config.model_dump(mode="json"),
@@ -116,10 +141,32 @@ class Look:
             workers=standing.workers(now) if driven else {},
             files=written(record.out),
             log=last_lines(record.out / LOG),
-            since=status.since,
+            since=_aware(status.since),
             folder=str(record.out),
             source=None if record.source is None else str(record.source),
         )
+
+    def _news(self) -> list[tuple[datetime, Evaluated]]:
+        """Returns what has ended since the last look, in that order.
+
+        Agents are read one after the other. What one of them ended meanwhile would come before what is already known
+        of the next, so all are read again, up to the time of the newest.
+        """
+        first = self._unseen()
+        if not first:
+            return []
+        newest = max(when for when, _ in first)
+        news = [(when, done) for when, done in self._unseen() if when <= newest]
+        return sorted(news, key=lambda one: (one[0], one[1].agent, one[1].number))
+
+    def _unseen(self) -> list[tuple[datetime, Evaluated]]:
+        journal = self.campaign.journal
+        return [one for agent in journal.agents() for one in journal.news(agent, self._seen.get(agent, set()))]
+
+
+def _aware(when: datetime | None) -> datetime | None:
+    """Returns a time in UTC; Optuna's are local ones without a zone."""
+    return when and when.astimezone(UTC)
 
 
 def _row(when: datetime, done: Evaluated) -> EvaluationRow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -13,6 +14,9 @@ from automc.workspace.registry import Registry
 
 NOT_ASKED = ("task", "task_args", "latency_table", "force_table", "sensitivities")
 """Keys of a configuration that name code or files; nobody gives them from afar."""
+
+_LARGEST = 2**53  # beyond it a browser's numbers are no longer exact
+_MOST, _DEEPEST, _LONGEST = 5000, 20, 200
 
 
 class ConfigFile(BaseModel):
@@ -35,6 +39,8 @@ def settings_of(request: CampaignRequest, registry: Registry) -> SearchConfig:
         Invalid: anything else of it makes no sense, or is not offered here.
     """
     registered = registry.task(request.task)
+    if wrong := _unreasonable(request.config):
+        raise Invalid([wrong])
     config = _with_device(request.config, registry)
     refused = [(f"config.{key}", "this cannot be chosen from afar") for key in NOT_ASKED if key in config]
     if refused:
@@ -51,6 +57,25 @@ def settings_of(request: CampaignRequest, registry: Registry) -> SearchConfig:
     if compute.workers > 1 and registry.ray_address is not None:
         compute = compute.model_copy(update={"ray_address": registry.ray_address})
     return settings.model_copy(update={"compute": compute})
+
+
+def _unreasonable(config: dict[str, Any]) -> tuple[str, str] | None:
+    """Returns where something is that no configuration has, and what; None where there is nothing."""
+    left, count = [("config", config, 0)], 0
+    while left:
+        where, value, depth = left.pop()
+        count += 1
+        if count > _MOST or depth > _DEEPEST:
+            return where[:_LONGEST], f"more than {_MOST} values, or nested more than {_DEEPEST} deep"
+        if isinstance(value, float) and not math.isfinite(value):
+            return where, "must be a finite number"
+        if isinstance(value, int | float) and abs(value) > _LARGEST:
+            return where, f"must not be beyond {_LARGEST}"
+        if isinstance(value, dict):
+            left += [(f"{where}.{key}", inner, depth + 1) for key, inner in value.items()]
+        elif isinstance(value, list):
+            left += [(f"{where}.{number}", inner, depth + 1) for number, inner in enumerate(value)]
+    return None
 
 
 def _with_device(config: dict[str, Any], registry: Registry) -> dict[str, Any]:

@@ -35,7 +35,6 @@ from automc.workspace.answers import (
 from automc.workspace.registry import Registry
 
 _LARGEST = 20  # operators that a comparison names
-_PARTS = 600_000  # of a table that is added: an operator has about 12
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")  # of a device whose table is added
 _THREADS, _BATCH, _LONGEST = 4096, 256, 300  # that it may have; characters
 
@@ -119,8 +118,6 @@ class LocalTables(Tables):
 
     def add(self, text: str, replace: bool = False) -> TableSummary:
         """See `Tables.add`."""
-        if sum(map(text.count, ":,\n")) > _PARTS:  # reading one of 16 MiB would take half a minute and 1.3 GiB
-            raise TableError(f"the table: larger than one of {_PARTS // 12} operators is")
         folder = _folder()
         files.ensure_writable(folder)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".upload-") as name:

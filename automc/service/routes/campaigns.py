@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Path, Query
 
 from automc.campaigns.record import State
 from automc.service.problems import told
-from automc.service.routes.shared import Here, Limit, Offset
+from automc.service.routes.shared import Here, Limit, Name, Offset, shared
 from automc.workspace._base import Sort
 from automc.workspace.answers import (
     CampaignDetail,
@@ -20,8 +20,6 @@ from automc.workspace.answers import (
 )
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"])
-
-Name = Annotated[str, Path(max_length=80, description="The campaign's name.")]
 
 
 @router.get("", summary="List campaigns")
@@ -37,41 +35,45 @@ def find(
     return here.campaigns.find(state=state, search=search, sort=sort, offset=offset, limit=limit)
 
 
-@router.post("", status_code=201, summary="Start a campaign", responses=told(404, 409, 422))
+@router.post("", status_code=201, summary="Start a campaign", responses=told(404, 409, 422, 503, 507))
 def start(
     here: Here,
     request: CampaignRequest,
     idempotency_key: Annotated[
         str | None,
-        Header(min_length=1, max_length=200, description="The same request with the same key makes nothing new."),
+        Header(
+            min_length=1,
+            max_length=200,
+            description="The same request with the same key makes nothing new; the answer is alike.",
+        ),
     ] = None,
 ) -> CampaignDetail:
     """Makes a campaign; it begins when there is room for it."""
-    return here.campaigns.start(request, idempotency_key)
+    return shared(here.campaigns.start(request, idempotency_key))
 
 
 @router.get("/{name}", summary="Show a campaign", responses=told(404))
 def show(here: Here, name: Name) -> CampaignDetail:
     """All there is to know of one but its evaluations."""
-    return here.campaigns.show(name).model_copy(update={"folder": None, "source": None})
+    return shared(here.campaigns.show(name))
 
 
 @router.post("/{name}/pause", summary="Pause a campaign", responses=told(404, 409))
 def pause(here: Here, name: Name) -> CampaignDetail:
     """Asks for a pause: what is being evaluated ends first."""
-    return here.campaigns.pause(name)
+    return shared(here.campaigns.pause(name))
 
 
 @router.post("/{name}/resume", summary="Go on with a campaign", responses=told(404, 409, 422))
 def resume(here: Here, name: Name, workers: Annotated[int | None, Query(ge=1, le=10_000)] = None) -> CampaignDetail:
     """Goes on with one that was paused or has failed."""
-    return here.campaigns.resume(name, workers)
+    return shared(here.campaigns.resume(name, workers))
 
 
 @router.post("/{name}/cancel", summary="Cancel a campaign", responses=told(404, 409))
 def cancel(here: Here, name: Name) -> CampaignDetail:
     """Asks for its end, for good."""
-    return here.campaigns.cancel(name)
+    return shared(here.campaigns.cancel(name))
 
 
 @router.delete("/{name}", status_code=204, summary="Delete a campaign", responses=told(404, 409))
