@@ -114,7 +114,7 @@ def read_yaml(path: Path, model: type[Model], error: type[AutoMCError], version:
     try:
         text = path.read_text(encoding="utf-8")
         if excess := _excess(text):
-            raise error(f"{what}: {excess}; no file of ours is")
+            raise error(f"{what}: {excess}")
         data = yaml.load(text, Loader=_Loader)
     except FileNotFoundError:
         raise error(f"{what}: no such file") from None
@@ -137,13 +137,15 @@ def read_yaml(path: Path, model: type[Model], error: type[AutoMCError], version:
 
 
 def _excess(text: str) -> str | None:
-    """Says what of YAML would take too long or too much to load; None where nothing would.
+    """Says what of YAML would take too long or too much to load, or be lost; None where nothing would.
 
     Deep nesting exhausts the stack, which ends the process. What an alias stands for counts each time: a line can
-    merge (``<<``) the line before twice, and thirty lines are a thousand million.
+    merge (``<<``) the line before twice, and thirty lines are a thousand million. Of a key that is there twice, one
+    value would be lost without a word.
     """
     nodes, sizes = 0, dict[str | None, int]()
     begun: list[tuple[str | None, int]] = []
+    inside: list[list[str | None] | None] = []  # of each mapping that has begun its nodes so far, text where there is
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.AliasEvent):
             if any(anchor == event.anchor for anchor, _ in begun):
@@ -153,16 +155,23 @@ def _excess(text: str) -> str | None:
             nodes += 1
         if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and _LONG_NUMBER.fullmatch(event.value):
             return "it has a number of hundreds of digits"  # 1:59:59… in base 60 takes the square of its length
+        if isinstance(event, yaml.NodeEvent) and inside and (siblings := inside[-1]) is not None:
+            siblings.append(event.value if isinstance(event, yaml.ScalarEvent) else None)
         if isinstance(event, yaml.CollectionStartEvent):
             begun.append((event.anchor, nodes))
+            inside.append([] if isinstance(event, yaml.MappingStartEvent) else None)
         elif isinstance(event, yaml.CollectionEndEvent):
             anchor, before = begun.pop()
+            keys = [key for key in (inside.pop() or [])[::2] if key is not None]
+            if len(set(keys)) < len(keys):
+                twice = next(key for key in keys if keys.count(key) > 1)
+                return f"key '{twice[:80]}' is there twice"
             if anchor is not None:
                 sizes[anchor] = nodes - before + 1
         if len(begun) > _DEEPEST:
-            return f"nested more than {_DEEPEST} deep"
+            return f"nested more than {_DEEPEST} deep; no file of ours is"
         if nodes > _MOST:
-            return f"larger than {_MOST:,} entries"
+            return f"larger than {_MOST:,} entries; no file of ours is"
     return None
 
 

@@ -254,7 +254,7 @@ def test_resuming_takes_what_may_change_from_the_file_and_workers_from_who_said_
     assert run("campaign", "start", "search.yaml", "--workers", "3").code == 0
 
     def config() -> dict[str, Any]:
-        answer: dict[str, Any] = shown(run)["record"]["config"]
+        answer: dict[str, Any] = shown(run)["config"]
         return answer
 
     assert config()["compute"]["workers"] == 3

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from automc import files
 from automc.agents import AGENTS, agent_class, check_metrics
 from automc.compression import Methods
 from automc.costs import Budget
+from automc.docstrings import Described
 from automc.errors import AutoMCError, ConfigError, nearest
 from automc.evaluation import Fidelity
 from automc.latency_tables import Target, open_target
@@ -19,7 +20,7 @@ from automc.search_spaces import SpaceConfig, load_preset
 from automc.tasks.training import FINE_TUNING_RATE, Training
 
 
-class DeviceConfig(BaseModel):
+class DeviceConfig(Described):
     """What the model will run on.
 
     Attributes:
@@ -59,7 +60,7 @@ class FineTune(Training):
     quantized: bool = False
 
 
-class Compute(BaseModel):
+class Compute(Described):
     """Who evaluates. No score depends on it.
 
     Attributes:
@@ -83,7 +84,7 @@ class Compute(BaseModel):
         return self.workers > 1 or self.ray_address is not None or self.gpus > 0
 
 
-class Limits(BaseModel):
+class Limits(Described):
     """What ends a search before it had all its evaluations; what it found until then is finished as usual.
 
     Attributes:
@@ -99,7 +100,7 @@ class Limits(BaseModel):
     patience: int | None = Field(default=None, ge=1)
 
 
-class Rung(BaseModel):
+class Rung(Described):
     """What an agent's best are promoted to after the search (successive halving).
 
     Attributes:
@@ -113,7 +114,7 @@ class Rung(BaseModel):
     keep: int = Field(ge=1)
 
 
-class SearchConfig(BaseModel):
+class SearchConfig(Described):
     """One search.
 
     Attributes:

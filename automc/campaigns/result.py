@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from automc.costs import Cost
 from automc.devices import Device, Timing
+from automc.docstrings import Described
 from automc.evaluation import Fidelity
 from automc.latency_tables import Validation
 from automc.search_spaces import Policy
@@ -37,7 +38,7 @@ PolicyField = Annotated[
 """A policy; in files it is what `Policy.to_dict` gives."""
 
 
-class _Plain(BaseModel):
+class _Plain(Described):
     model_config = ConfigDict(extra="forbid")
 
 

@@ -1,4 +1,4 @@
-"""``automc campaign export`` and ``import``: a campaign as one file."""
+"""``automc campaign export``, ``import`` and ``download``: a campaign as one file, or some of its files."""
 
 from __future__ import annotations
 
@@ -8,20 +8,44 @@ from typing import Annotated
 import typer
 
 from automc.cli.campaign_drive import StorageOption, opened
+from automc.cli.workspaces import ServerOption, open_workspace
+
+RECIPE, WEIGHTS = "recipe.yaml", "model.safetensors"
 
 
 def export(
     name: Annotated[str, typer.Argument(help="The campaign.")],
     file: Annotated[Path, typer.Argument(help="The file to write.")],
     storage: StorageOption = None,
+    server: ServerOption = None,
 ) -> None:
     """Write a campaign, its evaluations and its results to one file, to be imported elsewhere."""
-    from automc.campaigns.archive import export_campaign
-    from automc.campaigns.campaign import Campaign
-
-    with opened(storage) as there:
-        export_campaign(Campaign(there, name), file)
+    with open_workspace(storage, server) as there:
+        there.campaigns.download(name, f"{name}.campaign", file)
     typer.echo(f"{file}: all of {name}; elsewhere: automc campaign import {file.name}")
+
+
+def download(
+    name: Annotated[str, typer.Argument(help="The campaign.")],
+    chosen: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Which of its files; a recipe comes with its weights.  [default: recipe.yaml]",
+            metavar="[FILE]...",
+            show_default=False,
+        ),
+    ] = None,
+    to: Annotated[Path, typer.Option("--to", help="The folder to write to.", metavar="DIR")] = Path(),
+    storage: StorageOption = None,
+    server: ServerOption = None,
+) -> None:
+    """Fetch what a campaign has found: by default its recipe with the weights that belong to it."""
+    wanted = dict.fromkeys(chosen or [RECIPE])
+    if RECIPE in wanted:
+        wanted |= {WEIGHTS: None}
+    with open_workspace(storage, server) as there:
+        for file in wanted:
+            typer.echo(there.campaigns.download(name, file, to / Path(file).name))
 
 
 def import_(

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from automc.cli.output import JsonFlag, print_json
+from automc.cli.output import JsonFlag, print_json, print_table
+from automc.cli.workspaces import ServerOption, open_catalog
 from automc.devices.protocol import PORT, TOKEN, TOKEN_FILE
 
 app = typer.Typer(help="Lend this machine to a workbench far away, or ask what a device is.", no_args_is_help=True)
@@ -87,3 +88,15 @@ def _memory() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return 4 << 30
+
+
+@app.command("list")
+def list_devices(server: ServerOption = None, as_json: JsonFlag = False) -> None:
+    """List the devices that a campaign may name, here or at a server."""
+    with open_catalog(server) as there:
+        found = there.devices()
+    if as_json:
+        print_json([one.model_dump(mode="json") for one in found])
+    else:
+        rows = [(one.name, one.what, one.table or "") for one in found]
+        print_table("devices", ["name", "what it is", "latency table"], rows)

@@ -61,8 +61,11 @@ def measure(
 
 
 app.command()(latency_validate.validate)
+app.command("list")(latency_show.list_tables)
 app.command()(latency_show.show)
 app.command()(latency_query.query)
 app.command()(latency_show.compare)
 app.command("export")(latency_files.export)
 app.command("import")(latency_files.import_)
+app.command("upload")(latency_files.upload)
+app.command("download")(latency_files.download)

@@ -1,4 +1,4 @@
-"""``automc latency export`` and ``import``: tables for and from other programs."""
+"""``automc latency export``, ``import``, ``upload`` and ``download``: tables for and from others."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from automc.cli.output import SUBJECT_HELP, JsonFlag, print_json
 from automc.cli.tables import Batch, DeviceName, TablePath, Threads, read_source, table_of
+from automc.cli.workspaces import ServerOption, open_tables
 
 
 def export(
@@ -27,6 +28,39 @@ def export(
     found = table_of(read_source(table, device, threads, batch))
     write_csv(found, file)
     typer.echo(f"{file}: {len(found.entries)} operators")
+
+
+def upload(
+    file: Annotated[Path, typer.Argument(help="A table's file, as --out of `automc latency measure` writes it.")],
+    replace: Annotated[bool, typer.Option("--replace", help="In place of the server's table of this device.")] = False,
+    server: ServerOption = None,
+) -> None:
+    """Send a table to a server, for all who ask it."""
+    from automc.errors import ConfigError
+
+    if server is None:
+        raise ConfigError("to which server? --server URL, or AUTOMC_SERVER")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise ConfigError(f"{file}: cannot be read ({reason})") from None
+    with open_tables(server) as there:
+        added = there.add(text, replace)
+    typer.echo(f"{added.id}: {added.operators} operators; automc latency show --table {added.id} --server {server}")
+
+
+def download(
+    table: Annotated[str, typer.Argument(help="Which table (automc latency list).", metavar="ID")],
+    file: Annotated[Path, typer.Argument(help="The file to write.", metavar="FILE.yaml")],
+    server: ServerOption = None,
+) -> None:
+    """Fetch a table of a server, or of your own, as a file."""
+    from automc import files
+
+    with open_tables(server) as there:
+        files.write_text(file, there.text(table))
+    typer.echo(file)
 
 
 def import_(

@@ -10,11 +10,36 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from automc.cli.output import JsonFlag, print_json, print_table
-from automc.cli.tables import Batch, DeviceName, Force, TablePath, Threads, read_source, say_device, table_of
+from automc.cli.tables import (
+    Batch,
+    DeviceName,
+    Force,
+    Source,
+    TablePath,
+    Threads,
+    read_source,
+    say_device,
+    source_there,
+    table_of,
+)
+from automc.cli.workspaces import ServerOption, open_tables
 
 if TYPE_CHECKING:
     from automc.latency_tables import LatencyTable
     from automc.latency_tables.compare import Difference, Ratios
+
+
+def list_tables(server: ServerOption = None, as_json: JsonFlag = False) -> None:
+    """List your own latency tables, or those of a server."""
+    with open_tables(server) as there:
+        found = there.all()
+    if as_json:
+        print_json([one.model_dump(mode="json") for one in found])
+    elif not found:
+        typer.echo("no latency tables yet; measure one: automc latency measure TASK")
+    else:
+        rows = [(one.id, say_device(one.device), one.operators, one.measured_at[:10], one.trust) for one in found]
+        print_table("latency tables", ["ID", "device", "operators", "measured", "trust"], rows)
 
 
 def show(
@@ -24,12 +49,20 @@ def show(
     batch: Batch = None,
     force: Force = False,
     contains: Annotated[str, typer.Option(help="Only operators whose line contains this.")] = "",
+    server: ServerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Show a table: what it was measured on and how, how far it was off, and its operators."""
+    if server is None:
+        _show(read_source(table, device, threads, batch, force), contains, as_json)
+        return
+    with source_there(server, table, device=device, threads=threads, batch=batch, force=force) as source:
+        _show(source, contains, as_json)
+
+
+def _show(source: Source, contains: str, as_json: bool) -> None:
     from automc.latency_tables.validation import trust
 
-    source = read_source(table, device, threads, batch, force)
     found = table_of(source)
     entries = {str(s): e for s, e in sorted(found.entries.items()) if contains in str(s)}
     runs = _runs(found)
@@ -105,17 +138,17 @@ def _fitted_on(table: LatencyTable) -> str:
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(help="A table's file.", metavar="A")],
+    first: Annotated[Path, typer.Argument(help="A table's file, or a server's ID of one.", metavar="A")],
     second: Annotated[Path, typer.Argument(help="Another table's file.", metavar="B")],
     most: Annotated[int, typer.Option(help="How many of the largest differences to show.", min=0)] = 10,
+    server: ServerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Compare two tables: their devices, operators in both, and those in one only."""
-    from automc.latency_tables import load_table
     from automc.latency_tables.compare import QUANTILES
     from automc.latency_tables.compare import compare as difference
 
-    tables = [load_table(path) for path in (first, second)]
+    tables = [_read(path, server) for path in (first, second)]
     found = difference(*tables)
     if as_json:
         print_json(
@@ -149,6 +182,15 @@ def compare(
         ["operator", "A, µs", "B, µs", "B over A"],
         [(o.signature, o.first, o.second, f"{o.ratio:.3f}" if o.ratio else "") for o in found.largest[:most]],
     )
+
+
+def _read(table: Path, server: str | None) -> LatencyTable:
+    from automc.latency_tables import load_table
+
+    if server is None:
+        return load_table(table)
+    with source_there(server, table) as source:
+        return table_of(source)
 
 
 def _ratio_row(kind: str, ratios: Ratios) -> list[object]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +17,9 @@ if TYPE_CHECKING:
 
 Threads = Annotated[int | None, typer.Option(help="Threads of one inference.  [default: CONFIG's, or 1]", min=1)]
 Batch = Annotated[int | None, typer.Option(help="Examples in one inference.  [default: CONFIG's, or 1]", min=1)]
-TablePath = Annotated[Path | None, typer.Option("--table", help="A table's file.  [default: the device's own]")]
+TablePath = Annotated[
+    Path | None, typer.Option("--table", help="A table's file, or a server's ID of one.  [default: the device's own]")
+]
 DeviceName = Annotated[str | None, typer.Option("--device", help="The device.  [default: CONFIG's, or local]")]
 Guess = Annotated[bool, typer.Option("--estimate", help="Estimate operators never measured by a roofline.")]
 Force = Annotated[bool, typer.Option("--force", help="Use a table though it is of another device; the answer says so.")]
@@ -90,6 +95,35 @@ def read_source(
     if table is not None and (device, threads, batch) == (None, None, None):
         return Source(load_table(table), table)
     return open_source(table, open_target(device or "local", threads or 1, batch or 1), force)
+
+
+@contextmanager
+def source_there(server: str, table: Path | None, **options: object) -> Iterator[Source]:
+    """Yields what answers for a look at a server's table: the table itself, fetched.
+
+    Args:
+        server: its address.
+        table: the table's identifier.
+        **options: those that are about this machine, as they were given; see `only_here`.
+    """
+    from automc.cli.workspaces import open_tables
+    from automc.latency_tables import load_table
+
+    with tempfile.TemporaryDirectory(prefix="automc-") as folder, open_tables(server) as there:
+        path = Path(folder) / "table.yaml"
+        path.write_text(there.text(table_there(table, **options)), encoding="utf-8")
+        yield Source(load_table(path), Path(str(table)))
+
+
+def table_there(table: str | Path | None, **options: object) -> str:
+    """Returns the identifier of a server's table; raises ConfigError where none was given."""
+    from automc.cli.workspaces import only_here
+    from automc.errors import ConfigError
+
+    only_here(**options)
+    if table is None:
+        raise ConfigError("say which of the server's tables: --table ID (automc latency list shows them)")
+    return str(table)
 
 
 def with_estimates(source: Source) -> Source:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from automc.workspace import Workspace
+    from automc.workspace import Catalog, Tables, Workspace
 
 ServerOption = Annotated[
     str | None,
@@ -35,9 +37,52 @@ def open_workspace(storage: str | None, server: str | None) -> Workspace:
     if server is None:
         from automc.workspace import local_workspace
 
-        return local_workspace(storage, begin=False)
+        own = local_workspace(storage, begin=False)
+        own.campaigns.where = f" in {own.storage.url}"
+        return own
     if storage is not None:
         raise ConfigError("--storage is about this machine, --server about another one: give one of them")
     from automc.client import Client
 
     return Client(server)
+
+
+@contextmanager
+def open_tables(server: str | None) -> Iterator[Tables]:
+    """Opens the latency tables of a server, or, for None, the user's own."""
+    if server is None:
+        from automc.workspace import Registry
+        from automc.workspace.tables import LocalTables
+
+        yield LocalTables(Registry())
+    else:
+        with open_workspace(None, server) as there:
+            yield there.tables
+
+
+@contextmanager
+def open_catalog(server: str | None) -> Iterator[Catalog]:
+    """Opens what there is to choose from at a server, or, for None, on this machine."""
+    if server is None:
+        from automc.workspace import Registry
+        from automc.workspace.catalog import LocalCatalog
+
+        yield LocalCatalog(Registry())
+    else:
+        with open_workspace(None, server) as there:
+            yield there.catalog
+
+
+def only_here(**options: object) -> None:
+    """Raises ConfigError where an option was given that is about this machine, while a server is asked.
+
+    Args:
+        **options: by name, with ``_`` for ``-``; what is None or False was not given.
+    """
+    from automc.errors import ConfigError
+
+    given = [
+        f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None and value is not False
+    ]
+    if given:
+        raise ConfigError(f"{', '.join(given)}: about this machine only; leave it out, or leave out --server")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import ConfigDict, field_validator
 
 from automc.compression.selection import check_selector
+from automc.docstrings import Described
 from automc.errors import ConfigError
 
 
-class Methods(BaseModel):
+class Methods(Described):
     """How a policy is applied; the defaults are what measured best.
 
     Attributes:

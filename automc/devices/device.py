@@ -6,12 +6,14 @@ import hashlib
 import platform
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from automc.docstrings import Described
 
 _FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "asimd", "asimddp", "i8mm")
 
 
-class Device(BaseModel):
+class Device(Described):
     """A processor with a runtime and its settings: what a latency table is measured on and valid for.
 
     Attributes:

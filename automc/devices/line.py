@@ -39,7 +39,7 @@ class Line:
     """
 
     def __init__(self, url: str, token: str | None) -> None:
-        self.url = _address(url)
+        self.url = address(url, "a device", PORT)
         if token is None:
             raise ConfigError(
                 f"{self.url}: no token; set {TOKEN} (or {TOKEN_FILE}) to what `automc device serve` printed there"
@@ -77,7 +77,7 @@ class Line:
                     if len(body) > _LARGEST:
                         raise self._stranger("an answer without end")
         except (httpx2.RequestError, httpx2.InvalidURL) as error:
-            raise Lost(_short(error)) from None
+            raise Lost(short(error, _READ)) from None
         try:
             answer = read_json(body)
         except ValueError:
@@ -101,12 +101,18 @@ class Line:
         )
 
 
-def _address(url: str) -> str:
-    """Returns an address in one form; raises ConfigError without repeating what may hold a password."""
-    example = f"a device's address looks like http://host:{PORT}"
+def address(url: str, whose: str, port: int) -> str:
+    """Returns an address in one form; raises ConfigError without repeating what may hold a password.
+
+    Args:
+        url: as it was given.
+        whose: what it is the address of.
+        port: that an example has.
+    """
+    example = f"{whose}'s address looks like http://host:{port}"
     try:
         parts = urlsplit(url)
-        port = parts.port
+        given = parts.port
     except ValueError:
         raise ConfigError(f"{example}: the one given has a port that is no number, or a bad host") from None
     if parts.username is not None or parts.query or parts.fragment or parts.path not in ("", "/"):
@@ -114,7 +120,7 @@ def _address(url: str) -> str:
     host = parts.hostname or ""
     if parts.scheme not in ("http", "https") or not re.fullmatch(r"[\w.:%-]+", host):
         raise ConfigError(f"{example}, not like '{url[:80]}'")
-    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port is not None else ''}"
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{f':{given}' if given is not None else ''}"
 
 
 def _read(file: Path) -> Iterator[bytes]:
@@ -123,9 +129,10 @@ def _read(file: Path) -> Iterator[bytes]:
             yield part
 
 
-def _short(error: Exception) -> str:
+def short(error: Exception, seconds: float) -> str:
+    """Returns why a request failed, in a few words; ``seconds`` are those that an answer may take."""
     if isinstance(error, httpx2.ConnectTimeout):
         return "no connection in time"
     if isinstance(error, httpx2.TimeoutException):
-        return f"no answer for {_READ:g} s"
+        return f"no answer for {seconds:g} s"
     return " ".join(str(error).split())[:120] or type(error).__name__

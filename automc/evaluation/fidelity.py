@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from automc.docstrings import Described
 from automc.errors import nearest
 
 NAMED: dict[str, dict[str, Any]] = {
@@ -16,7 +17,7 @@ NAMED: dict[str, dict[str, Any]] = {
 """What a configuration may write instead of keys: few images and nothing refitted; the defaults; a short fine-tune."""
 
 
-class Fidelity(BaseModel):
+class Fidelity(Described):
     """How much an evaluation looks at and does. Where it is configured, a name of `NAMED` may stand for it.
 
     Attributes:

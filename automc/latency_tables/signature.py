@@ -9,7 +9,8 @@ from automc.errors import TableError
 
 INT8 = "int8."
 """What the names of operators that run in int8 begin with."""
-_BITS = re.compile(r"(?:int8|w(\d+)a(\d+))\.")
+_BITS = re.compile(r"(?:int8|w(\d{1,2})a(\d{1,2}))\.")
+_LARGEST = 2**40  # of any dimension
 QUANTIZE, DEQUANTIZE = "quantize", "dequantize"
 """The names of what happens where precision changes."""
 
@@ -73,11 +74,10 @@ class Signature:
             if min(channels) < 1:
                 raise ValueError
             pairs = (item.split("=") for item in rest)
-            return cls.of(
-                op,
-                channels,
-                **{name: tuple(int(v) for v in value.split("x")) if value else () for name, value in pairs},
-            )
+            dimensions = {name: tuple(int(v) for v in value.split("x")) if value else () for name, value in pairs}
+            if max((*channels, *(size for sizes in dimensions.values() for size in sizes))) > _LARGEST:
+                raise ValueError
+            return cls.of(op, channels, **dimensions)
         except (ValueError, TypeError):  # TypeError: a name that `of` takes itself
             raise TableError(
                 f"'{text}' is no operator signature; one looks like 'linear 64,10 n=1' (see automc latency show)"

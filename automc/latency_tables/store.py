@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
@@ -29,23 +29,27 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+_Us = Annotated[FiniteFloat, Field(ge=0, le=1e12)]  # microseconds, finite in sums too
+_Factor = Annotated[FiniteFloat, Field(ge=-1e12, le=1e12)]
+
+
 class _Correction(_Strict):
-    scale: FiniteFloat
-    us: FiniteFloat
+    scale: _Factor
+    us: _Factor
 
 
 class _Overhead(_Strict):
-    run: FiniteFloat
-    kernel: FiniteFloat
-    int8: FiniteFloat
+    run: _Factor
+    kernel: _Factor
+    int8: _Factor
     kinds: dict[str, _Correction] = {}
 
 
 class _Whole(_Strict):
     subject: str
     policy: str
-    us: FiniteFloat = Field(gt=0)
-    kinds: dict[str, tuple[FiniteFloat, int]]
+    us: _Us = Field(gt=0)
+    kinds: dict[str, tuple[_Factor, Annotated[int, Field(ge=0, le=10**6)]]]
 
 
 class _Imported(_Strict):
@@ -54,11 +58,11 @@ class _Imported(_Strict):
 
 
 class _Entry(_Strict):
-    us: FiniteFloat = Field(ge=0)
-    low: FiniteFloat = Field(ge=0)
-    high: FiniteFloat = Field(ge=0)
-    runs: int = Field(ge=1)
-    kernels: int = Field(default=1, ge=1)
+    us: _Us
+    low: _Us
+    high: _Us
+    runs: int = Field(ge=1, le=10**12)
+    kernels: int = Field(default=1, ge=1, le=10**6)
     drifted: bool = False
 
 
@@ -67,8 +71,8 @@ class _File(_Strict):
     device: Device
     measured_at: str
     method: str
-    repeatability: FiniteFloat = Field(default=0.0, ge=0)
-    reference_us: FiniteFloat = Field(default=0.0, ge=0)
+    repeatability: _Us = 0.0
+    reference_us: _Us = 0.0
     wholes: tuple[_Whole, ...] = ()
     validations: tuple[Validation, ...] = ()
     imported: _Imported | None = None
@@ -88,6 +92,8 @@ def load_table(path: Path) -> LatencyTable:
         entries = {Signature.parse(line): Entry(**entry.model_dump()) for line, entry in data.operators.items()}
     except TableError as error:
         raise TableError(f"{path}: {error}") from None
+    if len(entries) < len(data.operators):
+        raise TableError(f"{path}: an operator is there twice, written in two ways; the file was edited by hand")
     make: Callable[..., LatencyTable] = LatencyTable
     if data.imported is not None:
         make = partial(ImportedTable, imported=data.imported.source, per_layer=data.imported.per_layer)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import ConfigDict, Field, FiniteFloat
+
+from automc.docstrings import Described
 
 
-class Validation(BaseModel):
+class Validation(Described):
     """Predicted against measured latency of random policies that nothing was fitted on.
 
     Attributes:

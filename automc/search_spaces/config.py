@@ -6,13 +6,14 @@ from importlib import resources
 from pathlib import Path
 from typing import cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from automc.docstrings import Described
 from automc.errors import ConfigError, nearest
 from automc.files import read_yaml
 
 
-class SpaceConfig(BaseModel):
+class SpaceConfig(Described):
     """What may be chosen.
 
     Attributes:

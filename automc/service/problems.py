@@ -8,16 +8,17 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from automc.campaigns.storage import Away
-from automc.errors import AutoMCError, ConfigError, Conflict, Invalid, NotFound, RuntimeFailure, lacking
+from automc.docstrings import Described
+from automc.errors import AutoMCError, ConfigError, Conflict, Invalid, NotFound, RuntimeFailure, TableError, lacking
 
 MEDIA = "application/problem+json"
 
 
-class Mistake(BaseModel):
+class Mistake(Described):
     """One mistake of a request.
 
     Attributes:
@@ -31,7 +32,7 @@ class Mistake(BaseModel):
     message: str
 
 
-class Problem(BaseModel):
+class Problem(Described):
     """What every answer of 400 and above is.
 
     Attributes:
@@ -110,6 +111,8 @@ def answer(error: Exception) -> JSONResponse:
         )
     if lacking(error) == "disk space":
         return problem(507, "disk_full", "the server's disk is full; its operator must free some")
+    if isinstance(error, TableError):
+        return problem(422, "table", str(error))
     if isinstance(error, RuntimeFailure):
         return problem(502, "device", str(error))
     if isinstance(error, ConfigError | AutoMCError):

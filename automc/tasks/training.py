@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from automc import files, progress
+from automc.docstrings import Described
 from automc.errors import TaskError
 from automc.tasks._base import Inputs, Task, call, example
 from automc.tasks.loops import as_float32, has_bfloat16
@@ -29,7 +30,7 @@ FINE_TUNING_RATE = 0.02
 """The highest learning rate where a trained network is trained on."""
 
 
-class Training(BaseModel):
+class Training(Described):
     """How a network is trained: SGD with Nesterov momentum, a short linear warm-up, then a cosine down to zero.
 
     Attributes:

@@ -7,6 +7,7 @@ from automc.testing.hardware import HardwareSuite
 from automc.testing.problems import PlantedProblem, toy_problem, toy_score, toy_sensitivities
 from automc.testing.tasks import TaskSuite
 from automc.testing.workers import WorkersSuite
+from automc.testing.workspaces import WorkspaceConformance
 
 __all__ = [
     "AgentSuite",
@@ -16,6 +17,7 @@ __all__ = [
     "PlantedProblem",
     "TaskSuite",
     "WorkersSuite",
+    "WorkspaceConformance",
     "toy_problem",
     "toy_score",
     "toy_sensitivities",

@@ -150,9 +150,13 @@ class Tables(ABC):
         """Adds a table, the text of its file.
 
         Raises:
-            TableError: it is no table, or a damaged one.
+            TableError: it is no table, a damaged one, or one of a device that cannot be.
             Conflict: there is one of this device already, and it is not to be replaced.
         """
+
+    @abstractmethod
+    def text(self, table: str) -> str:
+        """Returns the text of its file, as `add` takes it."""
 
     @abstractmethod
     def compare(self, first: str, second: str) -> TableComparison:

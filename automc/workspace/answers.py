@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from automc.campaigns.front import Point
 from automc.campaigns.record import State
 from automc.campaigns.result import Evaluated, Unit
 from automc.costs import Cost
 from automc.devices import Device
+from automc.docstrings import Described
 from automc.latency_tables import Validation
 from automc.latency_tables.hardware import How
 
@@ -21,7 +22,7 @@ MOST = 500
 """Items of one page at most."""
 
 
-class Answer(BaseModel):
+class Answer(Described):
     """Plain data; a field that is not known is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -222,7 +223,7 @@ class EvaluationDetail(Answer):
     units: list[Unit]
 
 
-class CampaignRequest(BaseModel):
+class CampaignRequest(Described):
     """A campaign that is asked for: a search's configuration without code and without paths.
 
     Attributes:
@@ -231,7 +232,23 @@ class CampaignRequest(BaseModel):
         config: the other keys of a configuration (``docs/guide.md``): budget, agent, evaluations, space and so on.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"task": "digits", "config": {"budget": "latency<=60%", "agent": "auto", "evaluations": 40}},
+                {
+                    "name": "digits-on-paper",
+                    "task": "digits",
+                    "config": {
+                        "budget": ["macs<=50%", "size<=50%"],
+                        "device": {"target": "roofline"},
+                        "space": "width",
+                    },
+                },
+            ]
+        },
+    )
 
     name: str | None = Field(default=None, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     task: str = Field(max_length=80)
@@ -320,7 +337,7 @@ class OperatorAnswer(Answer):
     error: str | None = None
 
 
-class NetworkRequest(BaseModel):
+class NetworkRequest(Described):
     """A whole network whose latency is asked for.
 
     Attributes:
@@ -330,7 +347,10 @@ class NetworkRequest(BaseModel):
         breakdown: whether every operator is wanted too.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"task": "digits", "estimate": True}, {"task": "digits", "breakdown": True}]},
+    )
 
     task: str = Field(max_length=80)
     policy: dict[str, dict[str, Any]] | None = None

@@ -44,7 +44,12 @@ class LocalCampaigns(Campaigns):
         storage: where they are kept.
         folder: where the files of new ones go, each in a folder of its name.
         registry: what may be asked for.
+
+    Attributes:
+        where: what messages say of where campaigns are kept; nothing to those far away.
     """
+
+    where = ""
 
     def __init__(self, storage: Storage, folder: Path, registry: Registry) -> None:
         self._storage, self._folder, self._registry = storage, folder, registry
@@ -309,7 +314,8 @@ class LocalCampaigns(Campaigns):
         except Away:
             raise
         except ConfigError:
-            raise NotFound(f"no campaign '{name[:80]}'{nearest(name, names(self._storage))}") from None
+            known = nearest(name, names(self._storage))
+            raise NotFound(f"no campaign {name[:80]}{self.where}{known}") from None
         with self._lock:
             return self._looks.setdefault(name, look)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from automc.agents import AGENTS, CONTROLS, agent_class
 from automc.devices import LOCAL, Device
+from automc.docstrings import schema_of
 from automc.latency_tables import table_path
 from automc.latency_tables.simulated import ACCELERATORS
 from automc.search_spaces import load_preset, presets
@@ -34,7 +35,7 @@ class LocalCatalog(Catalog):
                 what=AGENTS[name][1],
                 control=name in CONTROLS,
                 metrics=list(agent_class(name).metrics),
-                settings=agent_class(name).Settings.model_json_schema(),
+                settings=schema_of(agent_class(name).Settings),
             )
             for name in self._registry.agents
         ]

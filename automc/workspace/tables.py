@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import threading
 from collections import Counter
@@ -11,11 +12,12 @@ from pathlib import Path
 
 from automc import files
 from automc.campaigns import Subject, read_subject
-from automc.costs import forecast
-from automc.devices import LocalBench
-from automc.errors import AutoMCError, Conflict, NotFound, TableError, nearest
-from automc.latency_tables import LatencyTable, Signature, WithEstimates, load_table, save_table, table_path
+from automc.costs import Forecast, forecast
+from automc.devices import Device, LocalBench
+from automc.errors import AutoMCError, Conflict, Invalid, NotFound, TableError, nearest, one_line
+from automc.latency_tables import Hardware, LatencyTable, Signature, WithEstimates, load_table, save_table, table_path
 from automc.latency_tables.compare import QUANTILES, compare
+from automc.latency_tables.simulated import ACCELERATORS
 from automc.latency_tables.validation import trust
 from automc.search_spaces import Policy
 from automc.tasks import load_task
@@ -33,6 +35,8 @@ from automc.workspace.answers import (
 from automc.workspace.registry import Registry
 
 _LARGEST = 20  # operators that a comparison names
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")  # of a device whose table is added
+_THREADS, _BATCH, _LONGEST = 4096, 256, 300  # that it may have; characters
 
 
 class LocalTables(Tables):
@@ -96,21 +100,9 @@ class LocalTables(Tables):
         answers = []
         for line in operators:
             try:
-                signature = Signature.parse(line)
-                found = hardware.lookup(signature)
+                answers.append(operator_answer(hardware, line))
             except TableError as error:
                 answers.append(OperatorAnswer(operator=line, error=str(error)))
-                continue
-            answers.append(
-                OperatorAnswer(
-                    operator=str(signature),
-                    us=found.us,
-                    low=found.low,
-                    high=found.high,
-                    how=found.how,
-                    energy_uj=hardware.energy(signature),
-                )
-            )
         return answers
 
     def network(self, table: str, request: NetworkRequest) -> NetworkAnswer:
@@ -118,24 +110,11 @@ class LocalTables(Tables):
         there = self._table(table)
         hardware = WithEstimates(there) if request.estimate else there
         subject = self._subject(request.task, there.device.batch)
-        policy = None if request.policy is None else Policy.from_dict(request.policy)
-        found = forecast(subject.graph, hardware, policy)
-        lines = found.operators if request.breakdown else ()
-        return NetworkAnswer(
-            cost=found.cost,
-            low=found.low,
-            high=found.high,
-            interval=found.interval,
-            run_us=found.run_us,
-            shares=found.shares,
-            counts=found.counts,
-            breakdown=[
-                OperatorAnswer(
-                    operator=f"{one.name}: {one.signature}", us=one.us, low=one.low, high=one.high, how=one.how
-                )
-                for one in lines
-            ],
-        )
+        try:
+            policy = None if request.policy is None else Policy.from_dict(request.policy)
+        except (TypeError, ValueError) as error:
+            raise Invalid([("policy", one_line(error))]) from None
+        return network_answer(forecast(subject.graph, hardware, policy), request.breakdown)
 
     def add(self, text: str, replace: bool = False) -> TableSummary:
         """See `Tables.add`."""
@@ -147,7 +126,9 @@ class LocalTables(Tables):
             try:
                 table = load_table(upload)
             except AutoMCError as error:
-                raise TableError(str(error).replace(str(upload), "the table")) from None
+                raise TableError(str(error).replace(str(upload), "the table")[:500]) from None
+        if (lie := _impossible(table.device)) is not None:
+            raise TableError(f"the table: {lie}")
         if table.device.key == LocalBench(table.device.threads, table.device.batch).device.key:
             raise Conflict("it claims to be of the machine that this runs on, which measures itself")
         path = table_path(table.device)
@@ -156,6 +137,14 @@ class LocalTables(Tables):
                 raise Conflict(f"there is a table of this device already: {path.stem}")
             save_table(table, path)
         return _summary(path.stem, self._table(path.stem))
+
+    def text(self, table: str) -> str:
+        """See `Tables.text`."""
+        self._table(table)
+        try:
+            return (_folder() / f"{table}.yaml").read_text(encoding="utf-8")
+        except OSError:
+            raise NotFound(f"no latency table '{table[:80]}' any more") from None
 
     def compare(self, first: str, second: str) -> TableComparison:
         """See `Tables.compare`."""
@@ -196,8 +185,55 @@ class LocalTables(Tables):
             return self._subjects[name, batch]
 
 
+def network_answer(found: Forecast, breakdown: bool) -> NetworkAnswer:
+    """Returns a forecast as plain data, with every operator where that is wanted."""
+    return NetworkAnswer(
+        cost=found.cost,
+        low=found.low,
+        high=found.high,
+        interval=found.interval,
+        run_us=found.run_us,
+        shares=found.shares,
+        counts=found.counts,
+        breakdown=[
+            OperatorAnswer(operator=f"{one.name}: {one.signature}", us=one.us, low=one.low, high=one.high, how=one.how)
+            for one in (found.operators if breakdown else ())
+        ],
+    )
+
+
+def operator_answer(hardware: Hardware, line: str) -> OperatorAnswer:
+    """Returns what an operator will take; raises TableError where that is not known, or the line stands for none."""
+    signature = Signature.parse(line)
+    found = hardware.lookup(signature)
+    return OperatorAnswer(
+        operator=str(signature),
+        us=found.us,
+        low=found.low,
+        high=found.high,
+        how=found.how,
+        energy_uj=hardware.energy(signature),
+    )
+
+
 def _folder() -> Path:
     return files.home() / "latency_tables"
+
+
+def _impossible(device: Device) -> str | None:
+    """Returns why there can be no such device, or why no table can be of it; None where there can.
+
+    Its name becomes that of a file.
+    """
+    if not _NAME.fullmatch(device.name):
+        return "device.name: letters, digits, '.', '_' and '-', 40 at most"
+    if device.name in ACCELERATORS:
+        return f"device.name: {device.name} is an accelerator on paper, which answers by its formulas"
+    if device.threads > _THREADS or device.batch > _BATCH:
+        return f"device: {_THREADS} threads and a batch of {_BATCH} at most"
+    if max(map(len, (device.processor, device.runtime, *device.instructions))) > _LONGEST:
+        return f"device: names of {_LONGEST} characters at most"
+    return None
 
 
 def _summary(name: str, table: LatencyTable) -> TableSummary:
