@@ -13,8 +13,12 @@ import httpx2
 import uvicorn
 
 from automc.service.app import make_app
+from automc.service.security import Limits, Security
 from automc.workspace import LocalWorkspace, Registry, local_workspace
 from tests.servers import CAMPAIGN, until
+
+BUSY = Limits(rate=10_000, burst=10_000, campaigns=10_000, uploads=10_000, streams_each=256)
+"""Limits that no test of something else comes near."""
 
 
 class Served:
@@ -29,7 +33,7 @@ class Served:
 
     def __init__(self, workspace: LocalWorkspace, folder: Path) -> None:
         self.folder = folder
-        self.workspace, self.app = workspace, make_app(workspace)
+        self.workspace, self.app = workspace, make_app(workspace, security=Security(limits=BUSY))
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         config = uvicorn.Config(self.app, log_config=None, log_level="critical", timeout_graceful_shutdown=3)

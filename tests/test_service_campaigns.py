@@ -157,7 +157,7 @@ def body(**config: Any) -> str:
         (body(agent="random", agent_args={"\ud800": "\ud800"}), 422),
         (body(compute={"workers": 10**30}), 422),
         (body(space={"keep": [[[[[1]]]]]}), 422),
-        ('{"task": "digits", "config": ' + '{"a":' * 400 + "1" + "}" * 400 + "}", 422),
+        ('{"task": "digits", "config": ' + '{"a":' * 400 + "1" + "}" * 400 + "}", 400),
     ],
 )
 def test_what_makes_no_sense_makes_nothing(served: Served, sent: str, status: int) -> None:

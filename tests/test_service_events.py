@@ -126,7 +126,7 @@ def test_streams_go_with_their_clients(served: Served) -> None:
     host, port = served.url.removeprefix("http://").split(":")
     clients = [socket.create_connection((host, int(port))) for _ in range(30)]
     for client in clients:
-        client.sendall(b"GET /api/v1/campaigns/shared/events HTTP/1.1\r\nHost: here\r\n\r\n")
+        client.sendall(b"GET /api/v1/campaigns/shared/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
     until(lambda: events.streams == len(clients))
     for client in clients[:25]:
         client.close()

@@ -195,9 +195,8 @@ def test_what_is_logged_has_no_secrets(text: str, shown: str):
 def test_others_are_not_served_without_a_token(others, tmp_path):
     asked = {"host": "127.0.0.1"} | others
     with pytest.raises(ConfigError, match="automc token create"):
-        serve(
-            port=0, storage=f"sqlite:///{tmp_path / 'x.db'}", folder=tmp_path, registry=Registry(), ready=print, **asked
-        )
+        url, registry = f"sqlite:///{tmp_path / 'x.db'}", Registry()
+        serve(port=0, storage=url, folder=tmp_path, registry=registry, first=None, ready=print, **asked)
 
 
 def test_tokens_are_created_listed_and_revoked(capsys):

@@ -33,10 +33,11 @@ def test_a_server_that_is_told_to_end_ends_its_streams_and_says_nothing(tmp_path
     with Service(folder) as service:
         host, port = service.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), 30) as client:
-            client.sendall(b"GET /api/v1/campaigns/waits/events HTTP/1.1\r\nHost: here\r\n\r\n")
+            client.sendall(b"GET /api/v1/campaigns/waits/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
             said = b""
             while b"event: campaign" not in said:
-                said += client.recv(65536)
+                assert (part := client.recv(65536)), said
+                said += part
             service.process.send_signal(number)
             while part := client.recv(65536):
                 said += part
