@@ -2,7 +2,7 @@
 
 ``python benchmarks/resnet56.py macs OUT`` does the first, ``2x``, ``3x``, ``4x`` or ``5x`` one of the others, and
 ``front`` all of these, each in a folder of its own in OUT; it goes on where it was stopped. Each network's test score
-is that of its ONNX file; the test set is read once for it. ``OUT/front.html`` has the plot. In the end the front's files
+is that of its ONNX file; the test set is read once for it. ``OUT/front.html`` has the plot. In the end its files
 are timed once more beside the original, all of them taking turns in one process: this wants an idle machine, and
 ``timed OUT`` does it again.
 """
