@@ -2,7 +2,9 @@
 
 ``python benchmarks/resnet56.py macs OUT`` does the first, ``2x``, ``3x``, ``4x`` or ``5x`` one of the others, and
 ``front`` all of these, each in a folder of its own in OUT; it goes on where it was stopped. Each network's test score
-is that of its ONNX file; the test set is read once for it. ``OUT/front.html`` has the plot.
+is that of its ONNX file; the test set is read once for it. ``OUT/front.html`` has the plot. In the end its files
+are timed once more beside the original, all of them taking turns in one process: this wants an idle machine, and
+``timed OUT`` does it again.
 """
 
 import json
@@ -14,7 +16,10 @@ from _cifar import cifar_arguments
 
 from automc import files
 from automc.campaigns import SearchConfig, SearchResult, run_search, unfinished
+from automc.devices import LocalBench, time_models
 from automc.evaluation import Fidelity
+from automc.recipes.deployed import feeds
+from automc.tasks import example, load_task
 
 SPEEDUPS = ("2x", "3x", "4x", "5x")
 FIDELITY = Fidelity(search_images=2000)
@@ -98,14 +103,28 @@ def plot(results: list[SearchResult], path: Path) -> None:
         figure.write_html(temporary, include_plotlyjs=True)
 
 
+def timed(out: Path) -> dict[str, list[float]]:
+    """Returns each speed-up's latency as a share of the original's: lower quartile, median, upper quartile."""
+    paths = [out / SPEEDUPS[0] / "original.onnx", *(out / one / "model.onnx" for one in SPEEDUPS)]
+    inputs = [feeds(example(load_task("cifar10", cifar_arguments("resnet56")), 1))] * len(paths)
+    timings = time_models(LocalBench(1, 1), paths, inputs, "Timing the front", passes=60)
+    return {
+        one: [round(share, 4) for share in (timing.ratio_low, timing.ratio, timing.ratio_high)]
+        for one, timing in zip(SPEEDUPS, timings[1:], strict=True)
+    }
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 3 or sys.argv[1] not in (*JOBS, "front"):
-        print(f"skipped: it takes up to two hours; python benchmarks/resnet56.py {'|'.join(JOBS)}|front OUT")
+    if len(sys.argv) != 3 or sys.argv[1] not in (*JOBS, "front", "timed"):
+        print(f"skipped: it takes up to two hours; python benchmarks/resnet56.py {'|'.join(JOBS)}|front|timed OUT")
         raise SystemExit(0)
     job, out = sys.argv[1], Path(sys.argv[2])
-    if job == "front":
+    if job == "timed":
+        print(json.dumps(timed(out), indent=1))
+    elif job == "front":
         found = [run(speedup, out / speedup) for speedup in SPEEDUPS]
         plot(found, out / "front.html")
-        print(json.dumps({name: told(result) for name, result in zip(SPEEDUPS, found, strict=True)}, indent=1))
+        answer = {name: told(result) for name, result in zip(SPEEDUPS, found, strict=True)}
+        print(json.dumps(answer | {"timed together": timed(out)}, indent=1))
     else:
         print(json.dumps(told(run(job, out)), indent=1))

@@ -123,6 +123,14 @@ def test_a_network_that_training_makes_worse_stays_as_it_was(tmp_path: Path) -> 
     assert any("best had none" in claim for claim in result.claims)
 
 
+def test_how_much_worse_a_trained_network_may_score_can_be_said(tmp_path: Path) -> None:
+    finetune = FineTune(epochs=1, rate=0.2, finalists=1, distillation=0, tolerance=1.0)
+    changes = {"task": "test_finetuning.py:Spoilt", "finetune": finetune, "evaluations": 1, "finalists": 1}
+    best = run_search(CONFIG.model_copy(update=changes), HERE, tmp_path).row("best")
+    assert best.tuned is not None
+    assert best.tuned.search_score < best.search_score
+
+
 class Whole(Agent):
     """A control over any budget: everything is kept."""
 

@@ -51,6 +51,9 @@ class FineTune(Training):
             were before.
         quantized: whether networks with fewer bits are trained through their quantizers; if not, they are trained in
             float and quantized afterwards.
+        tolerance: how much worse than before a trained network may score on search images, as a share of the score
+            before; beyond it the network stays as it was. An original that has seen the search images passes on
+            what it knows by heart about them, which training on other images takes away.
     """
 
     epochs: int = Field(default=0, ge=0)
@@ -58,6 +61,7 @@ class FineTune(Training):
     finalists: int = Field(default=3, ge=1)
     controls: bool = False
     quantized: bool = False
+    tolerance: float = Field(default=0.02, ge=0, le=1)
 
 
 class Compute(Described):

@@ -152,23 +152,29 @@ class Finals:
         None where there is no other policy at the same rung that keeps the budgets, or nothing can be resampled.
         """
         first, *others = self._in_order(chosen)
-        alike = (self.keeps_budget(first), first.done.rung)
         for other in others:
-            if other.policy != first.policy and (self.keeps_budget(other), other.done.rung) == alike:
+            if other.policy != first.policy and self._kind(other) == self._kind(first):
                 networks = first.final.compressed.model, other.final.compressed.model
                 share = self._search.evaluator.last.ahead(*networks)
                 return None if share is None else (first, other, share)
         return None
 
     def _in_order(self, chosen: Chosen) -> list[Finalist]:
-        """Returns all finalists, best first: those that keep the budgets, then by rung, then by final score."""
+        """Returns all finalists, best first: those that keep the budgets, by rung, the trained ones, by final score.
+
+        Trained and untrained ones are not compared by their scores: see `FineTune.tolerance`.
+        """
         asked_first = [*chosen.get(self._search.config.agent, []), *(one for field in chosen.values() for one in field)]
         merit = self._search.problem.merit
         return sorted(
             asked_first,
-            key=lambda one: (self.keeps_budget(one), one.done.rung, merit(one.final.search_score)),
+            key=lambda one: (*self._kind(one), merit(one.final.search_score)),
             reverse=True,
         )
+
+    def _kind(self, finalist: Finalist) -> tuple[bool, int, bool]:
+        """Returns what comes before a finalist's score; only scores of one kind are compared."""
+        return self.keeps_budget(finalist), finalist.done.rung, finalist.tuned is not None
 
     def keeps_budget(self, finalist: Finalist) -> bool:
         """Says whether a finalist keeps the budgets, latency as measured."""

@@ -60,7 +60,8 @@ def fine_tune(search: Search, finals: Finals, chosen: Chosen, staging: Path, che
             continue
         tuned = _tuned(search, entry, staging / f"finalist-tuned{number}.onnx")
         before = ready[entry.policy].search_score
-        if search.problem.merit(tuned.search_score) >= search.problem.merit(before):
+        allowed = settings.tolerance * abs(before)
+        if search.problem.merit(tuned.search_score) >= search.problem.merit(before) - allowed:
             networks[entry.policy] = tuned
         else:
             progress.say(f"{entry.description}: worse than before on search images; it stays as it was")
