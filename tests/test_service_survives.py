@@ -36,7 +36,8 @@ def test_a_server_that_is_told_to_end_ends_its_streams_and_says_nothing(tmp_path
             client.sendall(b"GET /api/v1/campaigns/waits/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
             said = b""
             while b"event: campaign" not in said:
-                assert (part := client.recv(65536)), said
+                part = client.recv(65536)
+                assert part, said
                 said += part
             service.process.send_signal(number)
             while part := client.recv(65536):
