@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from automc.campaigns import run_search, unfinished
-from automc.campaigns.campaign import Campaign, names
+from automc.campaigns.campaign import Campaign
 from automc.campaigns.journal import FILE
 from automc.campaigns.result import Evaluated
 from automc.campaigns.storage import Storage, sqlite_url
+from automc.campaigns.studies import names
 from automc.campaigns.workers import LocalWorkers, Outcome
 from automc.costs import Cost
 from automc.errors import ConfigError

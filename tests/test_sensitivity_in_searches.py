@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from automc.campaigns import run_search, set_up
-from automc.campaigns.campaign import Campaign, names
+from automc.campaigns.campaign import Campaign
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.journal import FILE
 from automc.campaigns.search import Search
 from automc.campaigns.sensing import COPY, sensitivities_of
 from automc.campaigns.setup import read_subject
 from automc.campaigns.storage import Storage, sqlite_url
+from automc.campaigns.studies import names
 from automc.campaigns.workers import LocalWorkers
 from automc.errors import ConfigError, SearchError
 from automc.search_spaces import Policy, build_space

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from automc.campaigns import launch
-from automc.campaigns.campaign import Campaign, names
+from automc.campaigns.campaign import Campaign
+from automc.campaigns.studies import names
 from automc.service.line import Line
 from automc.workspace import LocalWorkspace, Registry, local_workspace
 from tests.archives import RESULTS, finished

@@ -17,8 +17,9 @@ from sqlalchemy.exc import OperationalError
 from automc import progress
 from automc.campaigns import databases
 from automc.campaigns import storage as storage_module
-from automc.campaigns.campaign import Campaign, names
+from automc.campaigns.campaign import Campaign
 from automc.campaigns.storage import Away, Storage, sqlite_url
+from automc.campaigns.studies import names
 from automc.errors import ConfigError
 from tests import storages
 from tests.postgres import Postgres

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from automc.campaigns.campaign import Campaign, names
+from automc.campaigns.campaign import Campaign
 from automc.campaigns.storage import Storage
+from automc.campaigns.studies import names
 from automc.errors import ConfigError
 from tests import storages
 from tests.storages import ABOUT, KINDS, TIMING, add, begun, elsewhere, evaluated, make, policy

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import getpass
 import hashlib
 import json
 import platform
-import re
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import optuna
-from optuna.exceptions import DuplicatedStudyError
-from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from automc.campaigns.config import SearchConfig
@@ -25,48 +18,25 @@ from automc.campaigns.journal import Journal
 from automc.campaigns.record import Record, State, Status
 from automc.campaigns.session import Session, alive, sessions, supervised
 from automc.campaigns.storage import Storage
-from automc.errors import ConfigError, NotFound, nearest
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-_RECORD, _ABOUT, _STATE, _REASON, _WISH, _ENDED, _AHEAD, _TOTAL, _LIMITS, _WAITING, _REQUEST = (
-    "campaign",
-    "about",
-    "state",
-    "reason",
-    "wish",
-    "ended",
-    "ahead",
-    "total",
-    "limits",
-    "waiting",
-    "request",
+from automc.campaigns.studies import (
+    ABOUT,
+    AHEAD,
+    ENDED,
+    LIMITS,
+    REASON,
+    RECORD,
+    REQUEST,
+    STATE,
+    TOTAL,
+    WAITING,
+    WISH,
+    Noted,
+    delete_studies,
+    delete_study,
+    make_study,
+    names,
 )
-
-
-@dataclass(frozen=True)
-class Noted:
-    """What is noted of a campaign, without a look at whoever drives it.
-
-    Attributes:
-        study: tells it from one of the same name that was deleted; 0 where nobody asked.
-        state: as it was noted last, whether or not its driver is still there.
-        waiting: whether it is in line: a service starts it when there is room.
-        created: when it was made, as text that sorts.
-        request: the key and the digest of the request that made it; None where it had no key.
-    """
-
-    study: int
-    state: State
-    waiting: bool
-    created: str
-    request: tuple[str, str] | None
-
-    @classmethod
-    def of(cls, attributes: dict[str, Any], study: int = 0) -> Noted:
-        """Reads it off the attributes of a campaign's study."""
-        state, request = attributes[_STATE], attributes.get(_REQUEST)
-        waiting = bool(attributes.get(_WAITING)) and state == "queued"
-        return cls(study, state, waiting, attributes[_RECORD]["created"], request and (request[0], request[1]))
+from automc.errors import ConfigError, NotFound, nearest
 
 
 class Campaign:
@@ -130,13 +100,13 @@ class Campaign:
             created=datetime.now(UTC),
             asked=asked or {},
         )
-        attributes = {_STATE: "queued", _RECORD: record.model_dump(mode="json"), _WAITING: waiting}
-        return add(storage, name, attributes | ({} if request is None else {_REQUEST: list(request)}))
+        attributes = {STATE: "queued", RECORD: record.model_dump(mode="json"), WAITING: waiting}
+        return add(storage, name, attributes | ({} if request is None else {REQUEST: list(request)}))
 
     @property
     def record(self) -> Record:
         """What it was begun with."""
-        return Record.model_validate(self.attributes()[_RECORD])
+        return Record.model_validate(self.attributes()[RECORD])
 
     @property
     def study(self) -> int:
@@ -146,12 +116,12 @@ class Campaign:
     @property
     def digest(self) -> str:
         """Of what tells this campaign from all others."""
-        return hashlib.sha256(json.dumps(self.attributes()[_ABOUT], sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.attributes()[ABOUT], sort_keys=True).encode()).hexdigest()
 
     def change(self, config: SearchConfig, asked: dict[str, Any] | None = None) -> None:
         """Notes another configuration, of the same evaluations, and what the command line asks beside it."""
         record = self.record.model_copy(update={"config": config, "asked": asked or {}})
-        self._set(_RECORD, record.model_dump(mode="json"))
+        self._set(RECORD, record.model_dump(mode="json"))
 
     def queue(self, waiting: bool = False) -> None:
         """Notes that somebody is about to drive it, so that it can be paused or cancelled before that.
@@ -159,8 +129,8 @@ class Campaign:
         Args:
             waiting: whether that is a service, when there is room.
         """
-        self._set(_WISH, None)
-        self._set(_WAITING, waiting)
+        self._set(WISH, None)
+        self._set(WAITING, waiting)
         self.end("queued")
 
     @property
@@ -172,7 +142,7 @@ class Campaign:
     def noted(self) -> tuple[State, str | None]:
         """Its state as it was noted last, whether or not its driver is still there, and the reason for it."""
         attributes = self.attributes()
-        return attributes[_STATE], attributes.get(_REASON)
+        return attributes[STATE], attributes.get(REASON)
 
     @property
     def waiting(self) -> bool:
@@ -182,20 +152,20 @@ class Campaign:
     @property
     def wished(self) -> str | None:
         """What somebody asks of its driver: ``pause``, ``cancel`` or None."""
-        return self.attributes().get(_WISH)
+        return self.attributes().get(WISH)
 
     def drive(self, local: bool = True) -> Session:
         """Claims the campaign for this process; raises ConfigError where another one drives it."""
         session = Session(self.storage, self._study, self.name, local)
-        self._set(_WISH, None)
-        self._set(_REASON, None)
-        self._set(_STATE, "running")
+        self._set(WISH, None)
+        self._set(REASON, None)
+        self._set(STATE, "running")
         return session
 
     def expect(self, total: int, limits: dict[str, float]) -> None:
         """Notes, for whoever watches, how many evaluations there are to be, and what the budgets allow, by metric."""
-        self._set(_TOTAL, total)
-        self._set(_LIMITS, limits)
+        self._set(TOTAL, total)
+        self._set(LIMITS, limits)
 
     def begin(self, about: dict[str, Any], resume: bool, total: int, ahead: int) -> int:
         """Begins, or goes on.
@@ -214,11 +184,11 @@ class Campaign:
             ConfigError: the evaluations that are there are of another configuration, or not to be resumed.
         """
         plain, attributes = json.loads(json.dumps(about)), self.attributes()
-        there = attributes.get(_ABOUT)
+        there = attributes.get(ABOUT)
         if there is not None:
             agents = self.journal.agents()
             count = sum(len(self.journal.evaluations(agent)) for agent in agents)
-            if not resume and (attributes.get(_ENDED) or not count):
+            if not resume and (attributes.get(ENDED) or not count):
                 self._forget(agents)
             elif not resume:
                 raise ConfigError(
@@ -230,21 +200,21 @@ class Campaign:
                     f"{self.storage.url}: of another search ({difference(there, plain)}); choose another --out"
                 )
             else:
-                ahead = attributes[_AHEAD]
+                ahead = attributes[AHEAD]
         self.journal = Journal(self.storage, self.name, about.get("higher_is_better", True))
         ahead = about["ahead"] or ahead
-        self._set(_ABOUT, plain)
-        self._set(_AHEAD, ahead)
-        self._set(_TOTAL, total)
-        self._set(_ENDED, None)
+        self._set(ABOUT, plain)
+        self._set(AHEAD, ahead)
+        self._set(TOTAL, total)
+        self._set(ENDED, None)
         return ahead
 
     def end(self, state: State, reason: str | None = None, for_good: bool = False) -> None:
         """Notes how it ended, for now or for good: finished and cancelled campaigns have nothing to go on with."""
         for_good |= state in ("finished", "cancelled")
-        self._set(_REASON, reason)
-        self._set(_ENDED, datetime.now(UTC).isoformat() if for_good else None)
-        self._set(_STATE, state)  # last: whoever sees it finds the rest
+        self._set(REASON, reason)
+        self._set(ENDED, datetime.now(UTC).isoformat() if for_good else None)
+        self._set(STATE, state)  # last: whoever sees it finds the rest
 
     def seconds(self) -> float:
         """Returns how long drivers have run, all sessions together."""
@@ -259,7 +229,7 @@ class Campaign:
     def wish(self, what: Literal["pause", "cancel"]) -> None:
         """Asks its driver for something; where there is none, it is so at once."""
         if self.driver is not None:
-            self._set(_WISH, what)
+            self._set(WISH, what)
         elif self.noted[0] not in ("finished", "cancelled"):  # it may have ended just now
             self.end("paused" if what == "pause" else "cancelled")
 
@@ -268,11 +238,11 @@ class Campaign:
         while True:
             attributes, held = self.attributes(), sessions(self.storage, self._study)
             # a driver that came or went between the two has noted another state
-            if (driver := _driver(held, self.storage)) is not None or attributes[_STATE] == self.noted[0]:
+            if (driver := _driver(held, self.storage)) is not None or attributes[STATE] == self.noted[0]:
                 break
-        record = Record.model_validate(attributes[_RECORD])
+        record = Record.model_validate(attributes[RECORD])
         tallies = [self.journal.tally(agent) for agent in self.journal.agents()]
-        state, reason, about = attributes[_STATE], attributes.get(_REASON), attributes.get(_ABOUT) or {}
+        state, reason, about = attributes[STATE], attributes.get(REASON), attributes.get(ABOUT) or {}
         if state == "running" and driver is None:
             reason = reason or "its driver ended without a word"
             if held and supervised(held[-1]):
@@ -285,14 +255,14 @@ class Campaign:
             reason=reason,
             record=record,
             started=held[0].datetime_start if held else None,
-            ended=attributes.get(_ENDED),
+            ended=attributes.get(ENDED),
             seconds=round(self.seconds(), 1),
             worker_seconds=round(sum(one.seconds for one in tallies), 3),
             evaluations=sum(one.ended for one in tallies),
             failed=sum(one.failed for one in tallies),
             under_way=sum(one.under_way for one in tallies),
-            total=attributes.get(_TOTAL),
-            limits=attributes.get(_LIMITS) or {},
+            total=attributes.get(TOTAL),
+            limits=attributes.get(LIMITS) or {},
             driver=driver,
             since=held[-1].datetime_start if held else None,
             metric=about.get("metric"),
@@ -303,11 +273,11 @@ class Campaign:
         """Deletes its record and journal; its files stay. Raises ConfigError where it is being driven."""
         if (driver := self.driver) is not None:
             raise ConfigError(f"{self.name} is being driven by {driver}; cancel it first: automc campaign cancel")
-        _delete_all(self.storage, self.name)
+        delete_studies(self.storage, self.name)
 
     def _forget(self, agents: list[str]) -> None:
         for agent in agents:
-            _delete(self.storage, f"{self.name}/{agent}")
+            delete_study(self.storage, f"{self.name}/{agent}")
         self.journal = Journal(self.storage, self.name)
 
     def attributes(self) -> dict[str, Any]:
@@ -324,80 +294,14 @@ class Campaign:
 def add(
     storage: Storage, name: str, attributes: dict[str, Any], fill: Callable[[int], None] = lambda study: None
 ) -> Campaign:
-    """Adds a campaign, whole or not at all.
-
-    Args:
-        storage: where it is kept.
-        name: its name.
-        attributes: of its study, state and record among them; the record makes it a campaign, and is written last.
-        fill: adds what else there is, given the campaign's own study.
-
-    Raises:
-        ConfigError: the name is taken, or none.
-    """
-    if not _NAME.fullmatch(name):
-        raise ConfigError(f"'{name}' cannot name a campaign: take letters, digits, '.', '_' and '-', 80 at most")
-    taken = ConfigError(f"there is a campaign {name} in {storage.url}; choose another name: --name")
-    studies = storage.do(lambda there: there.get_all_studies())
-    if (there := next((one for one in studies if one.study_name == name), None)) is not None:
-        if _RECORD in there.user_attrs or _STATE not in there.user_attrs:  # a campaign, or somebody's own study
-            raise taken
-        _delete_all(storage, name)  # whoever began to add it was killed
-    try:
-        study = storage.do(lambda there: optuna.create_study(storage=there, study_name=name))._study_id
-    except DuplicatedStudyError:  # another process was quicker, or this one, and the answer was lost
-        time.sleep(1.0)
-        if name in names(storage):
-            raise taken from None
-        study = storage.do(lambda there: optuna.load_study(storage=there, study_name=name))._study_id
-
-    def put(key: str) -> None:
-        storage.do(lambda there: there.set_study_user_attr(study, key, attributes[key]))
-
-    try:
-        put(_STATE)
-        fill(study)
-        for key in attributes.keys() - {_STATE, _RECORD}:
-            put(key)
-        put(_RECORD)
-    except BaseException:
-        _delete_all(storage, name)
-        raise
+    """Adds a campaign, whole or not at all; see `make_study`."""
+    make_study(storage, name, attributes, fill)
     return Campaign(storage, name)
-
-
-def _delete_all(storage: Storage, name: str) -> None:
-    for agent in Journal(storage, name).agents():
-        _delete(storage, f"{name}/{agent}")
-    _delete(storage, name)
-
-
-def _delete(storage: Storage, study: str) -> None:
-    def action(there: BaseStorage) -> None:
-        with contextlib.suppress(KeyError):  # it is gone already, and the answer was lost
-            there.delete_study(there.get_study_id_from_name(study))
-
-    storage.do(action)
 
 
 def _driver(held: list[FrozenTrial], storage: Storage) -> str | None:
     driver = next((one for one in held if one.state == TrialState.RUNNING and alive(one, storage)), None)
     return f"{driver.user_attrs['host']}:{driver.user_attrs['pid']}" if driver else None
-
-
-def names(storage: Storage) -> list[str]:
-    """Returns the names of all campaigns of a storage."""
-    return list(noted(storage))
-
-
-def noted(storage: Storage) -> dict[str, Noted]:
-    """Returns what is noted of each campaign of a storage, by name, all at one moment."""
-    studies = storage.do(lambda optuna: optuna.get_all_studies())
-    return {
-        study.study_name: Noted.of(study.user_attrs, study._study_id)
-        for study in studies
-        if _RECORD in study.user_attrs
-    }
 
 
 def difference(there: dict[str, Any], here: dict[str, Any]) -> str:

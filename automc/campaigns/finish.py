@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from automc import files, progress
-from automc.campaigns.campaign import Campaign, names
+from automc.campaigns.campaign import Campaign
 from automc.campaigns.checkpoints import FOLDER
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.finalists import Chosen, Finalist, Finals
@@ -25,6 +25,7 @@ from automc.campaigns.search import NothingFound, Search
 from automc.campaigns.session import Session
 from automc.campaigns.setup import Setup, set_up
 from automc.campaigns.storage import Storage, sqlite_url
+from automc.campaigns.studies import names
 from automc.campaigns.tuning import fine_tune
 from automc.campaigns.workers import Work, check_compute, open_workers
 from automc.errors import AutoMCError, SearchError, lacking, one_line, users_code

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from automc import files
-from automc.campaigns.campaign import Campaign, difference, names
+from automc.campaigns.campaign import Campaign, difference
 from automc.campaigns.config import SearchConfig, load_config
 from automc.campaigns.journal import unfinished
 from automc.campaigns.storage import Storage
+from automc.campaigns.studies import names
 from automc.campaigns.workers import check_compute
 from automc.errors import ConfigError, SearchError
 from automc.tasks import load_task

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Literal
 
 from automc.campaigns.archive import export_campaign
-from automc.campaigns.campaign import Campaign, Noted, names, noted
+from automc.campaigns.campaign import Campaign
 from automc.campaigns.launch import FILES, LOG, check_stop, create, delete_files, free_name, queue_again
 from automc.campaigns.record import State
 from automc.campaigns.result import SearchResult
 from automc.campaigns.storage import PATIENCE, Away, Storage
+from automc.campaigns.studies import Noted, names, noted
 from automc.errors import ConfigError, Conflict, NotFound, nearest
 from automc.recipes import Recipe
 from automc.workspace._base import Campaigns, Sort
