@@ -22,7 +22,7 @@ from automc.service.security import Security
 from automc.service.security.who import PREFIX
 from automc.workspace import LocalWorkspace, Registry
 
-GUARDED = problems.told(400, 401, 403, 408, 413, 421, 429, 431, 503)
+GUARDED = problems.told(400, 401, 403, 408, 413, 421, 422, 429, 431, 503)
 """What any request of the API may be answered before a route sees it."""
 
 
@@ -33,6 +33,16 @@ class Service(FastAPI):
         """See FastAPI."""
         security: Security = self.state.security
         return security.around(super().build_middleware_stack())
+
+    def openapi(self) -> dict[str, Any]:
+        """See FastAPI; problems are problem+json and nothing else, for which it has no setting."""
+        if self.openapi_schema is None:
+            found = super().openapi()
+            answers = [told["responses"] for path in found["paths"].values() for told in path.values()]
+            for status, response in (item for each in answers for item in each.items()):
+                if int(status) >= 400:
+                    response["content"].pop("application/json", None)
+        return super().openapi()
 
 
 def make_app(workspace: LocalWorkspace, line: Line | None = None, security: Security | None = None) -> FastAPI:
