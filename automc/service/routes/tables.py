@@ -32,6 +32,7 @@ LARGEST = 16 << 20
 """Bytes of an uploaded table."""
 
 _YAML = ("application/yaml", "text/plain", "application/x-yaml", "text/yaml")
+_PARSED = {"schema": {"type": "object"}}  # what a media type is a serialization of, as OpenAPI has it
 _TEXT = {"schema": {"type": "string"}, "example": """\
 version: 2
 device: {name: board, processor: aarch64 Cortex-A76, instructions: [asimd], runtime: onnxruntime 1.31.0}
@@ -101,7 +102,7 @@ def add(
     "/{table}/file",
     summary="Download a table",
     response_class=PlainTextResponse,
-    responses=told(404) | {200: {"description": "The table's file.", "content": {_YAML[0]: _TEXT}}},
+    responses=told(404) | {200: {"description": "The table's file.", "content": {_YAML[0]: _PARSED}}},
 )
 def file(here: Here, table: Table) -> PlainTextResponse:
     """The table's file, YAML."""
