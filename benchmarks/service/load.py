@@ -28,7 +28,18 @@ import numpy as np
 import psutil
 
 CAMPAIGN = {"task": "digits", "name": "load", "config": {"budget": "macs<=30%", "agent": "random", "evaluations": 2000}}
+EACH = 32  # streams of one client that the server bears
 COMMAND = [sys.executable, "-P", "-m", "automc.cli"]
+
+
+def tokens(count: int, environment: dict[str, str]) -> list[str]:
+    """Makes tokens: the server bounds what one client may have at a time."""
+    made = []
+    for number in range(count):
+        command = [*COMMAND, "token", "create", f"client{number}", "--role", "runner", "--json"]
+        done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+        made.append(json.loads(done.stdout)["token"])
+    return made
 
 
 def begin(folder: Path, environment: dict[str, str]) -> tuple[subprocess.Popen[str], str]:
@@ -60,10 +71,16 @@ async def ask(client: httpx2.AsyncClient, requests: list[dict[str, Any]], until:
     return found
 
 
-async def load(url: str, clients: int, seconds: float) -> dict[str, Any]:
+def knows(token: str) -> dict[str, str]:
+    """Returns the header of somebody who knows a token."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def load(url: str, clients: int, seconds: float, known: list[str]) -> dict[str, Any]:
     """Returns what clients saw."""
     limits = httpx2.Limits(max_connections=clients, max_keepalive_connections=clients)
-    async with httpx2.AsyncClient(base_url=f"{url}/api/v1", trust_env=False, timeout=30, limits=limits) as client:
+    options: dict[str, Any] = {"base_url": f"{url}/api/v1", "trust_env": False, "headers": knows(known[0])}
+    async with httpx2.AsyncClient(**options, timeout=30, limits=limits) as client:
         table = (await client.get("/tables")).json()[0]["id"]
         rows = (await client.get(f"/tables/{table}/operators", params={"limit": 10})).json()["items"]
         query = {
@@ -92,16 +109,16 @@ async def load(url: str, clients: int, seconds: float) -> dict[str, Any]:
         return answer
 
 
-async def idle(url: str, server: psutil.Process, streams: int, seconds: float) -> dict[str, Any]:
+async def idle(url: str, server: psutil.Process, streams: int, seconds: float, known: list[str]) -> dict[str, Any]:
     """Returns what idle streams cost the server."""
     before, busy = server.memory_info().rss, sum(server.cpu_times()[:2])
     limits = httpx2.Limits(max_connections=None)
     async with httpx2.AsyncClient(base_url=f"{url}/api/v1", trust_env=False, timeout=None, limits=limits) as client:
         ready = 0
 
-        async def listen() -> None:
+        async def listen(token: str) -> None:
             nonlocal ready
-            async with client.stream("GET", "/campaigns/load/events") as stream:
+            async with client.stream("GET", "/campaigns/load/events", headers=knows(token)) as stream:
                 if stream.status_code != 200:
                     return
                 async for _ in stream.aiter_lines():
@@ -109,7 +126,7 @@ async def idle(url: str, server: psutil.Process, streams: int, seconds: float) -
                     break
                 await asyncio.sleep(3600)
 
-        tasks = [asyncio.create_task(listen()) for _ in range(streams)]
+        tasks = [asyncio.create_task(listen(known[number % len(known)])) for number in range(streams)]
         await asyncio.sleep(seconds)
         after = server.memory_info().rss
         used = sum(server.cpu_times()[:2]) - busy
@@ -140,16 +157,31 @@ def main() -> None:
         }
         measure = ["latency", "measure", "digits", "--minutes", "0.2", "--networks", "3"]
         subprocess.run([*COMMAND, *measure], env=environment, cwd=folder, check=True, capture_output=True)
+        known = tokens(-(-arguments.streams // EACH), environment)
         server, url = begin(folder, environment)
         try:
-            httpx2.post(f"{url}/api/v1/campaigns", json=CAMPAIGN, trust_env=False, timeout=60).raise_for_status()
-            while httpx2.get(f"{url}/api/v1/campaigns/load", trust_env=False).json()["evaluations"] < 3:
+            httpx2.post(
+                f"{url}/api/v1/campaigns", json=CAMPAIGN, headers=knows(known[0]), trust_env=False, timeout=60
+            ).raise_for_status()
+            while (
+                httpx2.get(f"{url}/api/v1/campaigns/load", headers=knows(known[0]), trust_env=False).json()[
+                    "evaluations"
+                ]
+                < 3
+            ):
                 time.sleep(0.5)
-            answer = {"load": asyncio.run(load(url, arguments.clients, arguments.seconds))}
-            httpx2.post(f"{url}/api/v1/campaigns/load/pause", trust_env=False, timeout=60).raise_for_status()
-            while httpx2.get(f"{url}/api/v1/campaigns/load", trust_env=False).json()["state"] == "running":
+            answer = {"load": asyncio.run(load(url, arguments.clients, arguments.seconds, known))}
+            httpx2.post(
+                f"{url}/api/v1/campaigns/load/pause", headers=knows(known[0]), trust_env=False, timeout=60
+            ).raise_for_status()
+            while (
+                httpx2.get(f"{url}/api/v1/campaigns/load", headers=knows(known[0]), trust_env=False).json()["state"]
+                == "running"
+            ):
                 time.sleep(0.5)
-            answer["streams"] = asyncio.run(idle(url, psutil.Process(server.pid), arguments.streams, arguments.seconds))
+            answer["streams"] = asyncio.run(
+                idle(url, psutil.Process(server.pid), arguments.streams, arguments.seconds, known)
+            )
             print(json.dumps(answer, indent=1))
         finally:
             server.send_signal(signal.SIGINT)
