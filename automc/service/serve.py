@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -70,6 +71,8 @@ def serve(
         if first is not None and not workspace.campaigns.find().total:
             workspace.campaigns.start(first)
         app = make_app(workspace, Line(workspace, storage or default_storage()), security)
+        gc.collect()
+        gc.freeze()  # the libraries' objects stay for good: to look through them all takes a fifth of a second
         ready(address(host, listener.getsockname()[1]))
         make_server(app, limits, proxy, app.state.events.close).run([listener])
 

@@ -30,7 +30,7 @@ from automc.workspace.answers import (
     Page,
     RecipeSummary,
 )
-from automc.workspace.look import FRESH, GOING, Look
+from automc.workspace.look import FRESH, GOING, STALE, Look
 from automc.workspace.registry import Registry
 from automc.workspace.requests import settings_of
 from automc.workspace.results import read_recipe, read_result, summary
@@ -54,7 +54,7 @@ class LocalCampaigns(Campaigns):
 
     def __init__(self, storage: Storage, folder: Path, registry: Registry) -> None:
         self._storage, self._folder, self._registry = storage, folder, registry
-        self._lock = threading.Lock()
+        self._lock, self._asking = threading.Lock(), threading.Lock()
         self._making = threading.Lock()
         self._looks: dict[str, Look] = {}
         self._recipes: dict[int, RecipeSummary] = {}
@@ -281,21 +281,27 @@ class LocalCampaigns(Campaigns):
         return None
 
     def _known(self, fresh: bool = False) -> dict[str, Noted]:
-        """Returns what is noted of each, none of it older than `FRESH`; as known where the database is away.
+        """Returns what is noted of each, none of it much older than `FRESH`; as known where the database is away.
 
         Args:
             fresh: whether it must be of now.
         """
         with self._lock:
-            age = time.monotonic() - self._when
+            before, age = self._noted, time.monotonic() - self._when
             if age <= FRESH and not fresh:
-                return self._noted
-            try:
-                there = noted(self._storage)
-            except Away:
-                if fresh or self._storage.waits or not self._when or age > PATIENCE:
-                    raise
-                return self._noted
+                return before
+        # somebody asks the database already: whoever can do with what was known a moment ago does not wait for that
+        if not self._asking.acquire(blocking=fresh or age > STALE):
+            return before
+        try:
+            there = noted(self._storage)
+        except Away:
+            if fresh or self._storage.waits or not self._when or age > PATIENCE:
+                raise
+            return before
+        finally:
+            self._asking.release()
+        with self._lock:
             self._noted, self._when = there, time.monotonic()
             same = {name for name, look in self._looks.items()
                     if name in there and there[name].study == look.campaign.study}  # fmt: skip

@@ -18,6 +18,9 @@ from automc.workspace.answers import CampaignDetail, CampaignSummary, Evaluation
 FRESH = 1.0
 """Seconds in which nobody looks again at what may change by itself."""
 
+STALE = 5.0
+"""Seconds beyond which nobody is answered by what was known, while somebody else looks again."""
+
 GOING = ("queued", "running")
 """States in which a campaign may change by itself."""
 
@@ -62,11 +65,16 @@ class Look:
         return self._summary
 
     def detail(self) -> CampaignDetail:
-        """Returns all figures, none older than `FRESH` where it is going.
+        """Returns all figures, none much older than `FRESH` where it is going.
 
         Where the storage does not wait for a database that is away, they are as known for as long as others would wait.
         """
-        with self._lock:
+        known, age = self._detail, time.monotonic() - self._when
+        # while somebody looks, whoever can do with what was known a moment ago does not wait for that
+        if not self._lock.acquire(blocking=known is None or self._lasts < 0 or age > self._lasts + STALE):
+            assert known is not None
+            return known
+        try:
             age = time.monotonic() - self._when
             if self._detail is None or age > self._lasts:
                 try:
@@ -80,6 +88,8 @@ class Look:
                 state = detail.state
                 self._lasts = FRESH if state in GOING else _SETTLED if state in ("paused", "failed") else _ENDED
             return self._detail
+        finally:
+            self._lock.release()
 
     def rows(self) -> list[EvaluationRow]:
         """Returns all evaluations that have ended, in that order; not to be changed. Later ones come after them."""
