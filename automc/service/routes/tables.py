@@ -27,10 +27,6 @@ router = APIRouter(prefix="/tables", tags=["tables"])
 Table = Annotated[str, Path(max_length=120, description="The table's identifier.")]
 Line = Annotated[str, Field(max_length=400)]
 
-
-LARGEST = 16 << 20
-"""Bytes of an uploaded table."""
-
 _YAML = ("application/yaml", "text/plain", "application/x-yaml", "text/yaml")
 _PARSED = {"schema": {"type": "object"}}  # what a media type is a serialization of, as OpenAPI has it
 _TEXT = {"schema": {"type": "string"}, "example": """\
@@ -67,17 +63,12 @@ def every(here: Here) -> list[TableSummary]:
 
 
 async def sent(request: Request) -> str:
-    """Returns the text that a request has for its body; raises Refused where it has none, or one too long."""
+    """Returns the text that a request has for its body; raises Refused where it has none."""
     kind = request.headers.get("content-type", "application/yaml").partition(";")[0].strip().lower()
     if kind not in _YAML:
         raise Refused(415, "media_type", f"a table is sent as {_YAML[0]} or {_YAML[1]}, not as {kind[:80]}")
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > LARGEST:
-            raise Refused(413, "too_large", f"a table of {LARGEST >> 20} MiB at most", {"Connection": "close"})
     try:
-        return body.decode("utf-8-sig")
+        return (await request.body()).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise Refused(400, "malformed", "the body is no UTF-8 text") from None
 
