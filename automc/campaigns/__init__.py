@@ -4,9 +4,9 @@ from automc.campaigns.calibrate import calibrate
 from automc.campaigns.config import FineTune, SearchConfig, load_config
 from automc.campaigns.finish import run_search
 from automc.campaigns.journal import unfinished
+from automc.campaigns.launch import output_folder
 from automc.campaigns.reports import render_html, render_table, render_validation
 from automc.campaigns.result import SearchResult
-from automc.campaigns.search import output_folder
 from automc.campaigns.setup import Setup, Subject, read_subject, set_up
 from automc.campaigns.validate import Point, validate
 

@@ -40,6 +40,11 @@ def with_compute(settings: SearchConfig, asked: dict[str, Any]) -> SearchConfig:
     return settings.model_copy(update={"compute": settings.compute.model_copy(update=asked)})
 
 
+def output_folder(config_path: Path) -> Path:
+    """Returns where a search writes when it is not told: ``runs/`` and the configuration's name."""
+    return Path("runs") / config_path.stem
+
+
 def free_name(wanted: str, storage: Storage) -> str:
     """Returns a name for a campaign that no other has: letters, digits, '.', '_' and '-' of what is wanted."""
     base, taken = re.sub(r"[^A-Za-z0-9._-]+", "-", wanted).strip("-._")[:70] or "campaign", names(storage)

@@ -1,19 +1,18 @@
-"""Searching: controls and agent propose, workers evaluate, the journal keeps what came out."""
+"""Searching: controls and agent propose, the best of each are promoted, and ranked at last."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
-from automc import progress
 from automc.agents import CONTROLS, Agent, Problem, agent_class, make_agent
 from automc.campaigns import checkpoints, events
 from automc.campaigns.checkpoints import Memory
 from automc.campaigns.climb import Climb
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.course import Course
+from automc.campaigns.dispatch import Dispatch
+from automc.campaigns.findings import Findings
 from automc.campaigns.front import Front
 from automc.campaigns.journal import Journal
 from automc.campaigns.limits import Watch
@@ -21,17 +20,13 @@ from automc.campaigns.ranking import ranked
 from automc.campaigns.result import Evaluated, Learned
 from automc.campaigns.sensing import for_search
 from automc.campaigns.setup import Setup
-from automc.campaigns.turns import Turns
-from automc.campaigns.workers import Job, Outcome, Workers
+from automc.campaigns.workers import Job, Workers
 from automc.campaigns.workers.local import evaluated
 from automc.costs import Projection
 from automc.devices import Timing
 from automc.errors import ConfigError, SearchError, users_code
 from automc.evaluation import Evaluator
 from automc.search_spaces import Policy
-
-_DEATHS = 3  # workers that one evaluation may take with it
-_LOOK = 1.0  # seconds between two looks at what else there is to do while evaluations run
 
 
 class NothingFound(SearchError):
@@ -46,7 +41,6 @@ class Search:
         agents: names of all that search, controls first.
         digest: of what tells this search from all others.
         sensitivities: how much each option hurts, and where that is from; None where no agent asks.
-        evaluations: all that have ended, so far.
         lessons: what the agent that was asked for took from its own.
         stopped: why it ended before it had all its evaluations, in words; None where it did not.
 
@@ -88,15 +82,16 @@ class Search:
             self.original_score,
             None if (there := self.sensitivities) is None else there.found.for_space(setup.space, there.path),
         )
-        self.evaluations: list[Evaluated] = []
         self.lessons: list[Learned] = []
         self.stopped: str | None = None
         self._courses: dict[str, Course] = {}
-        self._turns: Mapping[str, Turns] = {}
-        self._known: dict[tuple[Policy, int], Outcome] = {}  # by policy and rung, as all that waits
-        self._waiting: dict[tuple[Policy, int], list[Job]] = {}
-        self._front = self.front(setup.projection.limits)
-        self._failed = False
+        front = self.front(setup.projection.limits)
+        self._findings = Findings(front, setup.costs, self.evaluator.fidelities, config.seed)
+
+    @property
+    def evaluations(self) -> list[Evaluated]:
+        """All that have ended, so far."""
+        return self._findings.evaluations
 
     def run(
         self,
@@ -131,19 +126,13 @@ class Search:
                 f"{self.config.evaluations}; ask for more of these, or for a shorter warm-up"
             )
         self._courses = {name: self._course(name) for name in self.agents}
-        self._turns = self._courses
         spent = self.sensitivities.spent if self.sensitivities else 0.0
         watch = Watch(self.config.limits, asked, self.front({}), seconds, spent)
-        for course in self._courses.values():
-            for done in course.finished.values():
-                self._note(done, watch)
-        orphaned = orphaned and workers.local
-        if orphaned:
-            self._blame()
+        dispatch = Dispatch(self._courses, workers, self._findings, watch, orphaned)
         ended = False
         try:
-            total = sum(self._counts(name)[0] for name in self.agents)
-            self._evaluate("Searching", total, workers, watch, asked_to_stop)
+            dispatch.run("Searching", sum(self._counts(name)[0] for name in self.agents), asked_to_stop)
+            self.stopped = dispatch.stopped
             ended = not asked_to_stop()
         finally:
             for course in self._courses.values():
@@ -177,111 +166,13 @@ class Search:
         keep = self.config.rungs[rung - 1].keep
         climbs: dict[str, Climb] = {}
         for name, course in self._courses.items():
-            own = [done for done in self._results(name) if done.rung == rung - 1]
+            own = [done for done in self._findings.of(name) if done.rung == rung - 1]
             best = [one.policy for one in ranked(own, self.problem.merit)[:keep]]
             climbs[name] = Climb(name, rung, best, self._journal, course.total)
-            for done in climbs[name].finished.values():
-                self._note(done)
-        self._turns = climbs
-        if orphaned:
-            self._blame()
-        total = sum(climb.total for climb in climbs.values())
+        dispatch = Dispatch(climbs, workers, self._findings, orphaned=orphaned)
         title = f"Promoting to rung {rung} ({self.evaluator.fidelities[rung]})"
-        self._evaluate(title, total, workers, None, asked_to_stop)
+        dispatch.run(title, sum(climb.total for climb in climbs.values()), asked_to_stop)
         return not asked_to_stop()
-
-    def _evaluate(
-        self, title: str, total: int, workers: Workers, watch: Watch | None, asked_to_stop: Callable[[], bool]
-    ) -> None:
-        """Lets all take turns; without a watch, whatever limit was reached."""
-        before = len(self.evaluations) - sum(len(one.finished) for one in self._turns.values())
-        with progress.bar(title, total, len(self.evaluations) - before) as line:
-
-            def show(who: str) -> None:
-                line.show(f"{title}: {who}", len(self.evaluations) - before)
-
-            while True:
-                if watch is not None and self.stopped is None and (reason := watch.reached()) is not None:
-                    self.stopped = reason
-                    progress.say(f"The search ends early; {reason}")
-                if (watch is None or self.stopped is None) and not asked_to_stop():
-                    self._fill(workers, watch, show)
-                if not self._waiting:
-                    return
-                for outcome in workers.wait(_LOOK):
-                    self._take(outcome, workers, watch, show)
-
-    def _fill(self, workers: Workers, watch: Watch | None, show: Callable[[str], None]) -> None:
-        """Hands out evaluations while there is room; who has begun the fewest is next, so that all keep step."""
-        waiting = deque(sorted(self._turns.values(), key=lambda course: course.begun))
-        while waiting and len(self._waiting) < workers.room:
-            course = waiting.popleft()
-            if (job := course.next()) is None:
-                continue
-            waiting = deque(sorted([course, *waiting], key=lambda course: course.begun))
-            if course.deaths.get(job.number, 0) >= _DEATHS:
-                self._settle(job, _poisonous(job), watch, show)
-            elif (what := job.what) in self._known:  # another agent proposed it, and once is enough
-                self._settle(job, _at_no_cost(self._known[what]), watch, show)
-            elif what in self._waiting:
-                self._waiting[what].append(job)
-            else:
-                self._waiting[what] = [job]
-                show(course.name)
-                workers.submit(job)
-
-    def _take(self, outcome: Outcome, workers: Workers, watch: Watch | None, show: Callable[[str], None]) -> None:
-        job = outcome.job
-        if outcome.died:
-            course = self._turns[job.agent]
-            deaths = course.deaths.get(job.number, 0) if outcome.blameless else course.died(job.number)
-            progress.say(f"A worker died ({outcome.error}); number {job.number} of {job.agent} begins again")
-            if deaths < _DEATHS:
-                workers.submit(job)
-                return
-            outcome = _poisonous(job)
-        for one in self._waiting.pop(job.what):
-            self._settle(one, outcome, watch, show)
-            outcome = _at_no_cost(outcome)
-
-    def _settle(self, job: Job, outcome: Outcome, watch: Watch | None, show: Callable[[str], None]) -> None:
-        done = self._evaluated(job, outcome)
-        self._turns[job.agent].settle(done)
-        if done.error is not None and not self._failed:
-            progress.say(f"Evaluation {done.number} of {done.agent} failed, the search goes on: {done.error}")
-        self._note(done, watch)
-        best = "" if self._front.best is None else f", best {self._front.best.score:.4g}"
-        show(f"{job.agent}{best}")
-
-    def _note(self, done: Evaluated, watch: Watch | None = None) -> None:
-        self.evaluations.append(done)
-        if watch is not None:
-            watch.add(done)
-        self._front.add(done)
-        self._failed |= done.score is None
-        if done.score is not None:
-            job = Job(done.agent, done.number, done.policy, done.rung)
-            outcome = Outcome(job, done.score, done.seconds, done.worker, done.versions, done.change, done.spread)
-            self._known.setdefault(job.what, outcome)
-
-    def _evaluated(self, job: Job, outcome: Outcome, extra: bool = False) -> Evaluated:
-        return Evaluated(
-            agent=job.agent,
-            number=job.number,
-            policy=job.policy,
-            score=outcome.score,
-            predicted=self.setup.costs.cost(job.policy),
-            seconds=outcome.seconds,
-            change=outcome.change,
-            spread=outcome.spread,
-            extra=extra,
-            rung=job.rung,
-            error=outcome.error,
-            worker=outcome.worker,
-            seed=self.config.seed,
-            fidelity=self.evaluator.fidelities[job.rung],
-            versions=dict(outcome.versions),
-        )
 
     def _course(self, name: str) -> Course:
         def log(memory: Memory, before: list[Evaluated]) -> events.EventLog:
@@ -316,12 +207,6 @@ class Search:
         settings = self.config.agent_args if name == self.config.agent else {}
         return make_agent(name, self.problem, self.config.seed, **settings)
 
-    def _blame(self) -> None:
-        """Counts a death for what this process was evaluating when it was killed."""
-        for course in self._turns.values():
-            for number in list(course.deaths):
-                course.died(number)
-
     def evaluate_extra(self, policy: Policy, agent: str) -> Evaluated:
         """Scores a policy that no agent proposed by itself, at the last rung, in this process, and commits it.
 
@@ -339,7 +224,8 @@ class Search:
         job = Job(agent, number, policy, len(self.config.rungs))
         parameters = self._courses[agent].agent.parameters(policy)
         self._journal.begin(agent, number, policy, True, *parameters, rung=job.rung)
-        done = self._evaluated(job, self._known.get(job.what) or evaluated(self.evaluator, job), extra=True)
+        outcome = self._findings.known(job) or evaluated(self.evaluator, job)
+        done = self._findings.evaluated(job, outcome, extra=True)
         self._journal.commit(done)
         self.evaluations.append(done)
         return done
@@ -359,22 +245,4 @@ class Search:
 
         What an agent from above had to try on its way and is over the budgets is no result either.
         """
-        return ranked(self._results(agent), self.problem.merit)
-
-    def _results(self, agent: str) -> list[Evaluated]:
-        over = self._front.over if agent_class(agent).approaches else lambda costs: False
-        return [done for done in self.evaluations if done.agent == agent and not over(done.predicted)]
-
-
-def _at_no_cost(outcome: Outcome) -> Outcome:
-    """Returns what another agent's evaluation is for one more: it took no time of its own."""
-    return replace(outcome, seconds=0.0)
-
-
-def _poisonous(job: Job) -> Outcome:
-    return Outcome(job, None, 0.0, "", error=f"poisonous: {_DEATHS} workers died of it, one after the other")
-
-
-def output_folder(config_path: Path) -> Path:
-    """Returns where a search writes when it is not told: ``runs/`` and the configuration's name."""
-    return Path("runs") / config_path.stem
+        return ranked(self._findings.of(agent), self.problem.merit)
