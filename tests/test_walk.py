@@ -4,16 +4,13 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from automc.costs import CostModel, Walk
-from automc.graph import build_graph
-from automc.latency_tables.simulated import make_accelerator
 from automc.models import CifarResNet
-from automc.search_spaces import SpaceConfig, build_space
-from tests.networks import Example, networks, priced, randomize, with_random_table
+from automc.search_spaces import SpaceConfig
+from tests.networks import Example, priced, randomize, with_random_table
+from tests.prices import Priced, on_a_processor, on_an_accelerator, seeds, with_latency, with_simulated_bits
 
-seeds = st.integers(0, 2**16)
 STEPS = 12
 
 
@@ -44,31 +41,27 @@ def assert_equals_the_cost_model(model: CostModel, metric: str, seed: int) -> No
 
 
 @settings(max_examples=20)
-@given(networks(), seeds, st.sampled_from(["macs", "params", "size", "memory"]))
-def test_widths_and_int8_on_a_processor(example: Example, seed: int, metric: str) -> None:
-    assert_equals_the_cost_model(priced(example), metric, seed)
+@given(on_a_processor(["macs", "params", "size", "memory"]), seeds)
+def test_widths_and_int8_on_a_processor(case: Priced, seed: int) -> None:
+    assert_equals_the_cost_model(*case, seed)
 
 
 @settings(max_examples=12)
-@given(networks(grouped=False), seeds)
-def test_latency_on_a_processor(example: Example, seed: int) -> None:
-    assert_equals_the_cost_model(with_random_table(priced(example), seed), "latency", seed)
+@given(with_latency(), seeds)
+def test_latency_on_a_processor(case: Priced, seed: int) -> None:
+    assert_equals_the_cost_model(*case, seed)
 
 
 @settings(max_examples=12)
-@given(networks(), seeds, st.sampled_from(["params", "size"]), st.sets(st.sampled_from([2, 3, 8, 32]), min_size=1))
-def test_simulated_bits(example: Example, seed: int, metric: str, bits: set[int]) -> None:
-    model = priced(example, SpaceConfig(min_keep=0.01, bits=tuple(bits), simulate=True))
-    assert_equals_the_cost_model(model, metric, seed)
+@given(with_simulated_bits(), seeds)
+def test_simulated_bits(case: Priced, seed: int) -> None:
+    assert_equals_the_cost_model(*case, seed)
 
 
 @settings(max_examples=12)
-@given(networks(), seeds, st.sampled_from(["latency", "energy", "size"]))
-def test_bits_of_each_layer_on_an_accelerator(example: Example, seed: int, metric: str) -> None:
-    hardware = make_accelerator("bismo-cloud")
-    graph = build_graph(*example)
-    space = build_space(graph, SpaceConfig(min_keep=0.01, bits=(2, 5, 8)), 1, hardware.device.precisions)
-    assert_equals_the_cost_model(CostModel(graph, space, hardware), metric, seed)
+@given(on_an_accelerator(), seeds)
+def test_bits_of_each_layer_on_an_accelerator(case: Priced, seed: int) -> None:
+    assert_equals_the_cost_model(*case, seed)
 
 
 @pytest.fixture(scope="module")
