@@ -71,7 +71,7 @@ def registered(folder: Path, name: str = "search") -> None:
     """Leaves a campaign that nobody drives."""
     storage = Storage(default_storage())
     config = load_config(folder / "search.yaml")
-    Campaign.create(storage, name, config, folder, folder / "runs" / name, folder / "search.yaml")
+    Campaign.create(storage, name, config, folder, folder / "runs" / name, source=folder / "search.yaml")
     storage.close()
 
 

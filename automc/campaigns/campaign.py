@@ -9,7 +9,7 @@ import platform
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -39,6 +39,22 @@ from automc.campaigns.studies import (
 from automc.errors import ConfigError, NotFound, nearest
 
 
+class Beginning(TypedDict, total=False):
+    """What a campaign may have from its beginning on; none of it must be given.
+
+    Attributes:
+        source: the file that the configuration is from, if any.
+        asked: what the command line asked of `compute`.
+        waiting: whether a service is to start it.
+        request: the key and the digest of the request that makes it, if it has a key.
+    """
+
+    source: Path | None
+    asked: dict[str, Any]
+    waiting: bool
+    request: tuple[str, str] | None
+
+
 class Campaign:
     """One campaign in a storage.
 
@@ -64,16 +80,7 @@ class Campaign:
 
     @classmethod
     def create(
-        cls,
-        storage: Storage,
-        name: str,
-        config: SearchConfig,
-        folder: Path,
-        out: Path,
-        source: Path | None = None,
-        asked: dict[str, Any] | None = None,
-        waiting: bool = False,
-        request: tuple[str, str] | None = None,
+        cls, storage: Storage, name: str, config: SearchConfig, folder: Path, out: Path, **more: Unpack[Beginning]
     ) -> Campaign:
         """Adds a campaign, ``queued``.
 
@@ -83,14 +90,12 @@ class Campaign:
             config: its configuration.
             folder: where relative paths of the configuration start.
             out: where its files go.
-            source: the file that the configuration is from, if any.
-            asked: what the command line asked of `compute`.
-            waiting: whether a service is to start it.
-            request: the key and the digest of the request that makes it, if it has a key.
+            more: see `Beginning`.
 
         Raises:
             ConfigError: the name is taken, or none.
         """
+        source, request = more.get("source"), more.get("request")
         record = Record(
             config=config,
             folder=folder.resolve(),
@@ -98,9 +103,9 @@ class Campaign:
             out=out.resolve(),
             owner=f"{getpass.getuser()}@{platform.node()}",
             created=datetime.now(UTC),
-            asked=asked or {},
+            asked=more.get("asked", {}),
         )
-        attributes = {STATE: "queued", RECORD: record.model_dump(mode="json"), WAITING: waiting}
+        attributes = {STATE: "queued", RECORD: record.model_dump(mode="json"), WAITING: more.get("waiting", False)}
         return add(storage, name, attributes | ({} if request is None else {REQUEST: list(request)}))
 
     @property

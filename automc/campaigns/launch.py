@@ -9,10 +9,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from automc import files
-from automc.campaigns.campaign import Campaign, difference
+from automc.campaigns.campaign import Beginning, Campaign, difference
 from automc.campaigns.config import SearchConfig, load_config
 from automc.campaigns.journal import unfinished
 from automc.campaigns.storage import Storage
@@ -56,44 +56,25 @@ def free_name(wanted: str, storage: Storage) -> str:
 
 
 def create(
-    storage: Storage,
-    name: str,
-    settings: SearchConfig,
-    folder: Path,
-    out: Path,
-    source: Path | None = None,
-    asked: dict[str, Any] | None = None,
-    waiting: bool = False,
-    request: tuple[str, str] | None = None,
+    storage: Storage, name: str, config: SearchConfig, folder: Path, out: Path, **more: Unpack[Beginning]
 ) -> Campaign:
-    """Adds a campaign, ``queued``, after looking at all that can be wrong with it and is quick to find out.
-
-    Args:
-        storage: where it is kept.
-        name: its name.
-        settings: its configuration.
-        folder: where relative paths of the configuration start.
-        out: where its files go.
-        source: the file that the configuration is from, if any.
-        asked: what the command line asked of `compute`.
-        waiting: whether a service is to start it.
-        request: the key and the digest of the request that makes it, if it has a key.
+    """As `Campaign.create`, after looking at all that can be wrong and is quick to find out.
 
     Raises:
         ConfigError: the name is taken or none, or another search writes to that folder.
         TaskError: the task cannot be loaded.
         AutoMCError: there is no such device or cluster.
     """
-    load_task(settings.task, settings.task_args, folder)
-    settings.device.open()
-    check_compute(settings.compute)
+    load_task(config.task, config.task_args, folder)
+    config.device.open()
+    check_compute(config.compute)
     for other in names(storage):
         if other != name and Campaign(storage, other).record.out == out.resolve():
             raise ConfigError(f"{out} is where {other} writes to; choose another folder: --out")
     if unfinished(out):
         raise ConfigError(f"{out} has a search that has not ended; choose another folder: --out")
     files.ensure_writable(out)
-    return Campaign.create(storage, name, settings, folder, out, source, asked, waiting, request)
+    return Campaign.create(storage, name, config, folder, out, **more)
 
 
 def queue_again(campaign: Campaign, asked: dict[str, Any], as_started: bool = False, waiting: bool = False) -> None:

@@ -43,7 +43,8 @@ def start(
     settings = with_compute(load_config(config), asked)
     with opened(storage, begin=True) as there:
         chosen = name or free_name(config.stem, there)
-        campaign = create(there, chosen, settings, config.parent, out or Path("runs") / chosen, config, asked)
+        out = out or Path("runs") / chosen
+        campaign = create(there, chosen, settings, config.parent, out, source=config, asked=asked)
         go_on(campaign, storage, foreground)
 
 
