@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import typer
@@ -16,26 +17,26 @@ Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait at mo
 _LOOK = 0.3  # seconds between two looks whether it has stopped
 
 
-def pause(
-    name: Name,
-    no_wait: NoWait = False,
-    timeout: Timeout = 600,
-    storage: StorageOption = None,
-    server: ServerOption = None,
-) -> None:
-    """Pause a campaign: what is being evaluated ends first, `automc campaign resume` goes on with the rest."""
-    _ask(name, "pause", storage, server, 0 if no_wait else timeout)
+def _stopping(what: Literal["pause", "cancel"], text: str) -> Callable[..., None]:
+    """Returns the command that asks for this, with its help."""
+
+    def command(
+        name: Name,
+        no_wait: NoWait = False,
+        timeout: Timeout = 600,
+        storage: StorageOption = None,
+        server: ServerOption = None,
+    ) -> None:
+        _ask(name, what, storage, server, 0 if no_wait else timeout)
+
+    command.__doc__ = text
+    return command
 
 
-def cancel(
-    name: Name,
-    no_wait: NoWait = False,
-    timeout: Timeout = 600,
-    storage: StorageOption = None,
-    server: ServerOption = None,
-) -> None:
-    """Cancel a campaign, for good: what is being evaluated is given up, what has ended is kept."""
-    _ask(name, "cancel", storage, server, 0 if no_wait else timeout)
+_PAUSE = "Pause a campaign: what is being evaluated ends first, `automc campaign resume` goes on with the rest."
+_CANCEL = "Cancel a campaign, for good: what is being evaluated is given up, what has ended is kept."
+
+pause, cancel = _stopping("pause", _PAUSE), _stopping("cancel", _CANCEL)
 
 
 def delete(
