@@ -13,7 +13,7 @@ import yaml
 
 import automc
 from automc.campaigns.campaign import Campaign
-from automc.campaigns.finish import drive
+from automc.campaigns.drive import drive
 from automc.campaigns.storage import Storage
 from automc.testing import WorkspaceConformance
 from automc.testing.workspaces import TABLE

@@ -2,7 +2,7 @@
 
 from automc.campaigns.calibrate import calibrate
 from automc.campaigns.config import FineTune, SearchConfig, load_config
-from automc.campaigns.finish import run_search
+from automc.campaigns.drive import run_search
 from automc.campaigns.journal import unfinished
 from automc.campaigns.launch import output_folder
 from automc.campaigns.reports import render_html, render_table, render_validation

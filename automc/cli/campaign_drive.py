@@ -94,7 +94,7 @@ def drive(name: str, storage: StorageOption = None) -> None:
     """Drive a campaign in this process."""
     from automc import progress
     from automc.campaigns.campaign import Campaign
-    from automc.campaigns.finish import drive as run
+    from automc.campaigns.drive import drive as run
     from automc.cli.search import show
     from automc.errors import AutoMCError, one_line
 

@@ -50,7 +50,7 @@ def search(
 def _supervise(folder: Path) -> NoReturn:
     """Runs this very command as a driver, which is started again where it loses its cluster."""
     from automc.campaigns.campaign import Campaign
-    from automc.campaigns.finish import FOREGROUND
+    from automc.campaigns.drive import FOREGROUND
     from automc.campaigns.journal import FILE
     from automc.campaigns.launch import AUTOMC
     from automc.campaigns.storage import Storage, sqlite_url
