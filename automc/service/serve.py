@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from automc.service.security.origin import is_loopback
 from automc.service.tokens import Tokens
 from automc.workspace import Registry, local_workspace
 from automc.workspace.answers import CampaignRequest
+
+_TURN = 0.001  # seconds for which a thread keeps the interpreter; by default, who answers would wait 5 ms for each look
 
 
 def serve(
@@ -73,6 +76,7 @@ def serve(
         app = make_app(workspace, Line(workspace, storage or default_storage()), security)
         gc.collect()
         gc.freeze()  # the libraries' objects stay for good: to look through them all takes a fifth of a second
+        sys.setswitchinterval(_TURN)
         ready(address(host, listener.getsockname()[1]))
         make_server(app, limits, proxy, app.state.events.close).run([listener])
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query
+from fastapi import Header, Path, Query
 
 from automc.campaigns.record import State
 from automc.service.problems import told
-from automc.service.routes.shared import Here, Limit, Name, Offset, shared
+from automc.service.routes.shared import Here, Limit, Name, Offset, Routes, shared
 from automc.workspace._base import Sort
 from automc.workspace.answers import (
     CampaignDetail,
@@ -19,7 +19,7 @@ from automc.workspace.answers import (
     Page,
 )
 
-router = APIRouter(prefix="/campaigns", tags=["campaigns"])
+router = Routes(prefix="/campaigns", tags=["campaigns"])
 
 
 @router.get("", summary="List campaigns")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
-from automc.service.routes.shared import Here
+from automc.service.routes.shared import Here, Routes
 from automc.workspace.answers import AgentInfo, DeviceInfo, Named, PresetInfo
 
-router = APIRouter(tags=["catalog"])
+router = Routes(tags=["catalog"])
 
 
 @router.get("/tasks", summary="List tasks")

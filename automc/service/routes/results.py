@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 import anyio.to_thread
-from fastapi import APIRouter, Query
 from fastapi import Path as Parameter
+from fastapi import Query
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from automc.campaigns.launch import LOG
@@ -17,10 +17,10 @@ from automc.campaigns.result import SearchResult
 from automc.errors import NotFound
 from automc.recipes import Recipe
 from automc.service.problems import told
-from automc.service.routes.shared import Here, Limit, Name, Offset
+from automc.service.routes.shared import Here, Limit, Name, Offset, Routes
 from automc.workspace.answers import Page, RecipeSummary
 
-router = APIRouter(tags=["recipes"])
+router = Routes(tags=["recipes"])
 
 _BINARY = "application/octet-stream"
 _REPORT = "report.html"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from fastapi.responses import PlainTextResponse
 from pydantic import ConfigDict, Field
 
 from automc.docstrings import Described
 from automc.service.problems import Refused, told
-from automc.service.routes.shared import Here, Limit, Offset
+from automc.service.routes.shared import Here, Limit, Offset, Routes
 from automc.workspace.answers import (
     NetworkAnswer,
     NetworkRequest,
@@ -22,7 +22,7 @@ from automc.workspace.answers import (
     TableSummary,
 )
 
-router = APIRouter(prefix="/tables", tags=["tables"])
+router = Routes(prefix="/tables", tags=["tables"])
 
 Table = Annotated[str, Path(max_length=120, description="The table's identifier.")]
 Line = Annotated[str, Field(max_length=400)]
