@@ -70,7 +70,7 @@ def serving(folder: Path, url: str | None = None, **registry: Any) -> Iterator[S
     """Serves a storage, by default one of the folder's, in which new campaigns write too."""
     where = url or f"sqlite:///{folder / 'campaigns.db'}"
     with (
-        local_workspace(where, folder / "runs", Registry(**registry), waits=False) as workspace,
+        local_workspace(where, folder / "runs", Registry(**registry), served=True) as workspace,
         Served(workspace, folder) as served,
     ):
         yield served

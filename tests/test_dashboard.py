@@ -23,7 +23,7 @@ PAGES = [
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dashboard")
-    with LocalWorkspace(Storage(sqlite_url(folder / "none.db")), folder, Registry()) as workspace:
+    with LocalWorkspace(Storage(sqlite_url(folder / "none.db")), folder, Registry(), served=True) as workspace:
         yield TestClient(make_app(workspace), "http://127.0.0.1:8000")
 
 

@@ -219,7 +219,7 @@ class Starter:
         self.patch = monkeypatch
         self.command("sleep 60")
         registry = Registry(at_once=1)
-        self.workspace: LocalWorkspace = local_workspace(self.url, folder / "runs", registry, waits=False)
+        self.workspace: LocalWorkspace = local_workspace(self.url, folder / "runs", registry, served=True)
         self.line = Line(self.workspace, self.url)
 
     def command(self, text: str) -> None:

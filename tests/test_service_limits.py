@@ -34,7 +34,7 @@ class Small:
 
     def __init__(self, folder, limits: Limits) -> None:
         self.tokens = Tokens(folder / "service")
-        self.workspace = local_workspace(f"sqlite:///{folder / 'x.db'}", folder)
+        self.workspace = local_workspace(f"sqlite:///{folder / 'x.db'}", folder, served=True)
         app = make_app(self.workspace, None, Security(self.tokens, limits=limits))
 
         @app.get("/api/v1/x/events")

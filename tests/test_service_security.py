@@ -104,7 +104,7 @@ def test_a_revoked_token_is_worth_nothing_at_once(service: Guarded):
 
 def test_a_reader_changes_nothing(service: Guarded, tmp_path: Path):
     tokens = Tokens(tmp_path / "service")
-    with local_workspace(f"sqlite:///{tmp_path / 'x.db'}", tmp_path) as workspace:
+    with local_workspace(f"sqlite:///{tmp_path / 'x.db'}", tmp_path, served=True) as workspace:
         routes = iter_route_contexts(make_app(workspace, None, Security(tokens)).routes)
         asked = {(method, str(route.path)) for route in routes for method in route.methods or ()}
     unsafe = {one for one in asked if one[0] not in ("GET", "HEAD")}

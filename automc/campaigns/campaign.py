@@ -47,12 +47,14 @@ class Beginning(TypedDict, total=False):
         asked: what the command line asked of `compute`.
         waiting: whether a service is to start it.
         request: the key and the digest of the request that makes it, if it has a key.
+        registered: the name by which its task was asked for, where a service makes it.
     """
 
     source: Path | None
     asked: dict[str, Any]
     waiting: bool
     request: tuple[str, str] | None
+    registered: str | None
 
 
 class Campaign:
@@ -104,6 +106,7 @@ class Campaign:
             owner=f"{getpass.getuser()}@{platform.node()}",
             created=datetime.now(UTC),
             asked=more.get("asked", {}),
+            registered=more.get("registered"),
         )
         attributes = {STATE: "queued", RECORD: record.model_dump(mode="json"), WAITING: more.get("waiting", False)}
         return add(storage, name, attributes | ({} if request is None else {REQUEST: list(request)}))

@@ -24,6 +24,7 @@ class Record(BaseModel):
         owner: who began it: user and host.
         created: when.
         asked: what the command line asked of `compute`, whatever the file says.
+        registered: the name by which the task was asked for, where a service made it of its registry.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,6 +36,7 @@ class Record(BaseModel):
     owner: str
     created: datetime
     asked: dict[str, Any] = Field(default_factory=dict)
+    registered: str | None = None
 
 
 class Status(BaseModel):

@@ -49,10 +49,15 @@ def make_app(workspace: LocalWorkspace, line: Line | None = None, security: Secu
     """Returns the application.
 
     Args:
-        workspace: what it serves.
+        workspace: what it serves, opened to be served.
         line: starts campaigns that wait; None where nobody is to.
         security: who may ask; by default whoever is on this machine, as long as there are no tokens.
+
+    Raises:
+        ValueError: the workspace would show others what is its operator's own.
     """
+    if not workspace.served:
+        raise ValueError("the workspace is not opened to be served: served=True")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -104,5 +109,5 @@ def document() -> dict[str, Any]:
     """Returns the API's OpenAPI document, without a workspace."""
     with tempfile.TemporaryDirectory() as folder:
         storage = Storage(sqlite_url(Path(folder) / "none.db"))
-        with LocalWorkspace(storage, Path(folder), Registry()) as workspace:
+        with LocalWorkspace(storage, Path(folder), Registry(), served=True) as workspace:
             return make_app(workspace).openapi()

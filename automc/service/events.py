@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict
 from automc import progress
 from automc.campaigns.storage import Away
 from automc.errors import NotFound, one_line
-from automc.service.routes.shared import shared
 from automc.workspace import LocalWorkspace
 from automc.workspace.answers import CampaignDetail, EvaluationRow
 from automc.workspace.look import Look
@@ -210,7 +209,7 @@ def _take(watched: _Watched, detail: CampaignDetail, rows: list[EvaluationRow]) 
 
 
 def _text(detail: CampaignDetail) -> str:
-    return shared(detail).model_dump_json()
+    return detail.model_dump_json()
 
 
 def _end(reason: str) -> ServerSentEvent:

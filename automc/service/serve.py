@@ -61,7 +61,7 @@ def serve(
     limits, tokens = limits or Limits(), Tokens()
     with (
         listening(host, port) as listener,
-        local_workspace(storage, folder.resolve(), registry, waits=False) as workspace,
+        local_workspace(storage, folder.resolve(), registry, served=True) as workspace,
     ):
         others = not is_loopback(listener.getsockname()[0]) or bool(names) or proxy is not None
         if not any(not token.expired for token in tokens.all()) and others:

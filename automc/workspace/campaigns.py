@@ -34,6 +34,7 @@ from automc.workspace.look import FRESH, GOING, STALE, Look
 from automc.workspace.registry import Registry
 from automc.workspace.requests import settings_of
 from automc.workspace.results import read_recipe, read_result, summary
+from automc.workspace.shown import Shown
 
 _LOOK = 0.5  # seconds between two looks of somebody who watches
 
@@ -45,6 +46,7 @@ class LocalCampaigns(Campaigns):
         storage: where they are kept.
         folder: where the files of new ones go, each in a folder of its name.
         registry: what may be asked for.
+        served: whether others ask, who are not shown what is the operator's own.
 
     Attributes:
         where: what messages say of where campaigns are kept; nothing to those far away.
@@ -52,8 +54,9 @@ class LocalCampaigns(Campaigns):
 
     where = ""
 
-    def __init__(self, storage: Storage, folder: Path, registry: Registry) -> None:
+    def __init__(self, storage: Storage, folder: Path, registry: Registry, served: bool = False) -> None:
         self._storage, self._folder, self._registry = storage, folder, registry
+        self._shown = Shown(registry, served)
         self._lock, self._asking = threading.Lock(), threading.Lock()
         self._making = threading.Lock()
         self._looks: dict[str, Look] = {}
@@ -102,7 +105,16 @@ class LocalCampaigns(Campaigns):
                 raise Conflict(f"there is a campaign {name} already; choose another name")
             out, asked = self._free_folder(name), None if key is None else (key, digest)
             try:
-                create(self._storage, name, settings, self._registry.folder, out, waiting=True, request=asked)
+                create(
+                    self._storage,
+                    name,
+                    settings,
+                    self._registry.folder,
+                    out,
+                    waiting=True,
+                    request=asked,
+                    registered=request.task,
+                )
             except BaseException:
                 with suppress(OSError):  # it was made for nothing
                     out.rmdir()
@@ -213,14 +225,16 @@ class LocalCampaigns(Campaigns):
         detail = self.show(name)
         if detail.state != "finished":
             raise Conflict(f"{name} is {detail.state}; it has a result once it has finished")
-        return read_result(name, self._look(name).campaign.record.out)
+        record = self._look(name).campaign.record
+        return self._shown.result(read_result(name, record.out), record)
 
     def recipe(self, name: str) -> Recipe:
         """Returns its recipe; raises `Conflict` where it has not finished."""
         detail = self.show(name)
         if detail.state != "finished":
             raise Conflict(f"{name} is {detail.state}; it has a recipe once it has finished")
-        return read_recipe(name, self._look(name).campaign.record.out)
+        record = self._look(name).campaign.record
+        return self._shown.recipe(read_recipe(name, record.out), record)
 
     def recipes(self, *, offset: int = 0, limit: int = 50) -> Page[RecipeSummary]:
         """Returns some of the recipes of finished campaigns, those of the last campaigns first.
@@ -240,7 +254,7 @@ class LocalCampaigns(Campaigns):
     def _recipe(self, name: str, study: int) -> RecipeSummary:
         if study not in self._recipes:  # what has finished does not change any more
             record = self._look(name).campaign.record
-            self._recipes[study] = summary(name, record, read_recipe(name, record.out))
+            self._recipes[study] = summary(name, self._shown.task(record), read_recipe(name, record.out))
         return self._recipes[study]
 
     def path(self, name: str, file: str) -> Path:
@@ -317,7 +331,7 @@ class LocalCampaigns(Campaigns):
             if name in self._looks:
                 return self._looks[name]
         try:
-            look = Look(Campaign(self._storage, name))
+            look = Look(Campaign(self._storage, name), self._shown)
         except Away:
             raise
         except ConfigError:

@@ -8,6 +8,7 @@ from automc.docstrings import schema_of
 from automc.latency_tables import table_path
 from automc.latency_tables.simulated import ACCELERATORS
 from automc.search_spaces import load_preset, presets
+from automc.tasks import BUILTIN
 from automc.workspace._base import Catalog
 from automc.workspace.answers import AgentInfo, DeviceInfo, Named, PresetInfo
 from automc.workspace.registry import Registry
@@ -25,7 +26,11 @@ class LocalCatalog(Catalog):
 
     def tasks(self) -> list[Named]:
         """See `Catalog.tasks`."""
-        return [Named(name=name, what=task.what or task.task) for name, task in self._registry.tasks.items()]
+        shipped = {name: what for name, (_, what) in BUILTIN.items()}
+        return [
+            Named(name=name, what=task.what or shipped.get(task.task, ""))
+            for name, task in self._registry.tasks.items()
+        ]
 
     def agents(self) -> list[AgentInfo]:
         """See `Catalog.agents`."""

@@ -19,15 +19,16 @@ class LocalWorkspace(Workspace):
         storage: where campaigns are kept; closed with the workspace.
         folder: where the files of new ones go.
         registry: what may be asked for.
+        served: whether a service answers from it: others are not shown what is the operator's own.
     """
 
     campaigns: LocalCampaigns
     tables: LocalTables
     catalog: LocalCatalog
 
-    def __init__(self, storage: Storage, folder: Path, registry: Registry) -> None:
-        self.storage, self.registry = storage, registry
-        self.campaigns = LocalCampaigns(storage, folder, registry)
+    def __init__(self, storage: Storage, folder: Path, registry: Registry, served: bool = False) -> None:
+        self.storage, self.registry, self.served = storage, registry, served
+        self.campaigns = LocalCampaigns(storage, folder, registry, served)
         self.tables = LocalTables(registry)
         self.catalog = LocalCatalog(registry)
 
@@ -41,7 +42,7 @@ def local_workspace(
     folder: Path = Path("runs"),
     registry: Registry | None = None,
     begin: bool = True,
-    waits: bool = True,
+    served: bool = False,
 ) -> LocalWorkspace:
     """Opens a workspace on this machine.
 
@@ -50,10 +51,11 @@ def local_workspace(
         folder: where the files of new ones go.
         registry: what may be asked for; by default the digits, and every agent.
         begin: whether SQLite's file is made where there is none.
-        waits: whether a database that went away is waited for; a service answers what it knows instead.
+        served: whether a service answers from it: others are not shown what is the operator's own, and they are told
+            what is known instead of waiting for a database that went away.
 
     Raises:
         ConfigError: the storage cannot be opened.
     """
-    storage = Storage(url or default_storage(), create=begin, waits=waits)
-    return LocalWorkspace(storage, folder, registry or Registry())
+    storage = Storage(url or default_storage(), create=begin, waits=not served)
+    return LocalWorkspace(storage, folder, registry or Registry(), served)

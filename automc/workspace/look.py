@@ -14,6 +14,7 @@ from automc.campaigns.result import Evaluated
 from automc.campaigns.standing import Standing
 from automc.campaigns.storage import PATIENCE, Away
 from automc.workspace.answers import CampaignDetail, CampaignSummary, EvaluationRow, FileInfo
+from automc.workspace.shown import Shown
 
 FRESH = 1.0
 """Seconds in which nobody looks again at what may change by itself."""
@@ -33,10 +34,11 @@ class Look:
 
     Args:
         campaign: the campaign.
+        shown: what of it is shown.
     """
 
-    def __init__(self, campaign: Campaign) -> None:
-        self.campaign = campaign
+    def __init__(self, campaign: Campaign, shown: Shown) -> None:
+        self.campaign, self._shown = campaign, shown
         self._lock = threading.Lock()
         self._standing = Standing()
         self._rows: list[EvaluationRow] = []
@@ -117,13 +119,13 @@ class Look:
             self._rows = [*self._rows, *rows]  # whoever has the old list goes on with it
         now = datetime.now()
         driven = status.driver is not None
-        return CampaignDetail(
+        found = CampaignDetail(
             name=status.name,
             state=status.state,
             reason=status.reason,
             waiting=self.campaign.waiting,
             owner=record.owner,
-            task=record.config.subject,
+            task=self._shown.task(record),
             agent=record.config.agent,
             budget=list(record.config.budget),
             seed=record.config.seed,
@@ -155,6 +157,7 @@ class Look:
             folder=str(record.out),
             source=None if record.source is None else str(record.source),
         )
+        return self._shown.detail(found, record)
 
     def _news(self) -> list[tuple[datetime, Evaluated]]:
         """Returns what has ended since the last look, in that order.

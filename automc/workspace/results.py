@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from automc.campaigns.record import Record
 from automc.campaigns.result import SearchResult
 from automc.errors import NotFound, RecipeError
 from automc.recipes import Recipe, load_recipe
@@ -31,13 +30,13 @@ def read_recipe(name: str, out: Path) -> Recipe:
         raise NotFound(f"the recipe of {name} cannot be read any more: {why}") from None
 
 
-def summary(name: str, record: Record, recipe: Recipe) -> RecipeSummary:
-    """Returns what a list shows of a recipe."""
+def summary(name: str, task: str, recipe: Recipe) -> RecipeSummary:
+    """Returns what a list shows of a campaign's recipe, its task as it is shown."""
     found, original = recipe.figures, recipe.original
     created = datetime.fromisoformat(recipe.created_at)
     return RecipeSummary(
         campaign=name,
-        task=record.config.subject,
+        task=task,
         agent=recipe.agent,
         budgets=recipe.budgets,
         device=f"{recipe.device.name}: {recipe.device.processor}",

@@ -8,7 +8,7 @@ from fastapi import Header, Path, Query
 
 from automc.campaigns.record import State
 from automc.service.problems import told
-from automc.service.routes.shared import Here, Limit, Name, Offset, Routes, shared
+from automc.service.routes.shared import Here, Limit, Name, Offset, Routes
 from automc.workspace._base import Sort
 from automc.workspace.answers import (
     CampaignDetail,
@@ -49,31 +49,31 @@ def start(
     ] = None,
 ) -> CampaignDetail:
     """Makes a campaign; it begins when there is room for it."""
-    return shared(here.campaigns.start(request, idempotency_key))
+    return here.campaigns.start(request, idempotency_key)
 
 
 @router.get("/{name}", summary="Show a campaign", responses=told(404))
 def show(here: Here, name: Name) -> CampaignDetail:
     """All there is to know of one but its evaluations."""
-    return shared(here.campaigns.show(name))
+    return here.campaigns.show(name)
 
 
 @router.post("/{name}/pause", summary="Pause a campaign", responses=told(404, 409))
 def pause(here: Here, name: Name) -> CampaignDetail:
     """Asks for a pause: what is being evaluated ends first."""
-    return shared(here.campaigns.pause(name))
+    return here.campaigns.pause(name)
 
 
 @router.post("/{name}/resume", summary="Go on with a campaign", responses=told(404, 409, 422))
 def resume(here: Here, name: Name, workers: Annotated[int | None, Query(ge=1, le=10_000)] = None) -> CampaignDetail:
     """Goes on with one that was paused or has failed."""
-    return shared(here.campaigns.resume(name, workers))
+    return here.campaigns.resume(name, workers)
 
 
 @router.post("/{name}/cancel", summary="Cancel a campaign", responses=told(404, 409))
 def cancel(here: Here, name: Name) -> CampaignDetail:
     """Asks for its end, for good."""
-    return shared(here.campaigns.cancel(name))
+    return here.campaigns.cancel(name)
 
 
 @router.delete("/{name}", status_code=204, summary="Delete a campaign", responses=told(404, 409))

@@ -11,7 +11,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request
 
 from automc.workspace import LocalWorkspace
-from automc.workspace.answers import MOST, CampaignDetail
+from automc.workspace.answers import MOST
 
 
 class Routes(APIRouter):
@@ -40,11 +40,6 @@ async def workspace(request: Request) -> LocalWorkspace:
     """Returns what the service serves; not a plain function, which FastAPI would call in a thread."""
     found: LocalWorkspace = request.app.state.workspace
     return found
-
-
-def shared(detail: CampaignDetail) -> CampaignDetail:
-    """Returns a campaign without where its files lie on this machine."""
-    return detail.model_copy(update={"folder": None, "source": None})
 
 
 Here = Annotated[LocalWorkspace, Depends(workspace)]

@@ -85,7 +85,7 @@ class CampaignDetail(CampaignSummary):
     """All there is to know of a campaign but its evaluations.
 
     Attributes:
-        config: its configuration.
+        config: its configuration; of a server's, without its operator's own: addresses, and the arguments of tasks.
         limits: what the budgets allow, by metric, in its own unit; empty before it began.
         front: what no other evaluation beats in both score and cost, best score first.
         front_over: metrics that the front is over.
@@ -96,8 +96,8 @@ class CampaignDetail(CampaignSummary):
         files: what it has written.
         log: the last lines of what its driver said.
         since: when the driver began, or whoever drove it last.
-        folder: where its files lie; None where that is on another machine.
-        source: the file that its configuration is from, if any.
+        folder: where its files lie; None where that is on a server.
+        source: the file that its configuration is from, if any; None where that is on a server.
     """
 
     config: dict[str, Any]
