@@ -18,8 +18,9 @@ from automc.campaigns.storage import Storage
 from automc.testing import WorkspaceConformance
 from automc.testing.workspaces import TABLE
 from automc.workspace import Workspace, load_registry, local_workspace
+from tests.archives import finished
 from tests.commands import Command, Done, run_command
-from tests.servers import Service
+from tests.servers import Service, until
 from tests.storages import make
 
 
@@ -162,6 +163,29 @@ def test_what_a_server_offers_is_listed(run: Command) -> None:
     assert "standard deviation" in run("agents", "auto").output
     assert "did you mean 'auto'" in run("agents", "autto").line
     assert "roofline" in run("device", "list").output
+
+
+def test_recipes_are_listed_and_shown_here_and_at_a_server(
+    run: Command, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "no recipes yet" in run("recipe", "list").output
+    storage = Storage(service.storage)
+    finished(storage, tmp_path / "out", "there")
+    until(lambda: json.loads(run("recipe", "list", "--json").output) != [])  # lists are a second old at most
+    assert "no campaign none" in run("recipe", "show", "--campaign", "none").line
+    for where in ((), ("--storage", service.storage)):
+        if where:
+            monkeypatch.delenv("AUTOMC_SERVER")
+        listed = json.loads(run("recipe", "list", "--json", *where).output)
+        assert [(one["campaign"], one["task"], one["original_macs"]) for one in listed] == [("there", "digits", 2.0)]
+        table = run("recipe", "list", *where).output
+        assert re.search(r"there .* digits .* macs<=50% .* tpe .* 50% .* 50%", table), table
+        shown = run("recipe", "show", "--campaign", "there", *where)
+        assert shown.output == run("recipe", "show", str(tmp_path / "out" / "recipe.yaml")).output != ""
+    for wrong in ((), ("x.yaml", "--campaign", "there")):
+        assert run("recipe", "show", *wrong).line.endswith("or --campaign NAME (automc recipe list)")
+    assert run("campaign", "delete", "there", "--yes", *where).code == 0
+    storage.close()
 
 
 def test_the_document_says_what_fields_are_and_shows_what_can_be_sent(service: Service) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from automc.cli.campaign_drive import Name, StorageOption
 from automc.cli.output import JsonFlag, print_facts, print_json, print_table
-from automc.cli.workspaces import ServerOption, open_workspace
+from automc.cli.workspaces import ServerOption, has_campaigns, open_workspace
 
 if TYPE_CHECKING:
     from automc.campaigns.front import Point
@@ -20,13 +20,10 @@ if TYPE_CHECKING:
 
 def list_campaigns(storage: StorageOption = None, server: ServerOption = None, as_json: JsonFlag = False) -> None:
     """List all campaigns of a storage, or of a server."""
-    from automc import files
-    from automc.campaigns.storage import default_storage, sqlite_url
     from automc.workspace.answers import MOST
 
     found: list[CampaignSummary] = []
-    own = files.home() / "campaigns.db"
-    if server or storage or default_storage() != sqlite_url(own) or own.exists():  # else nobody has begun one yet
+    if has_campaigns(storage, server):  # else nobody has begun one yet
         with open_workspace(storage, server) as there:
             while True:
                 page = there.campaigns.find(sort="created", offset=len(found), limit=MOST)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from automc.cli.output import JsonFlag, print_json, print_table
+from automc.cli.recipe_show import list_recipes, show
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 CLAIM_FALSE = 3
 
-app = typer.Typer(help="Show, apply, export and verify the result of a search.", no_args_is_help=True)
+app = typer.Typer(help="List, show, apply, export and verify the results of searches.", no_args_is_help=True)
 
 RecipePath = Annotated[Path, typer.Argument(help="The recipe's file.", metavar="RECIPE.yaml")]
 TaskOption = Annotated[
@@ -33,46 +34,8 @@ class Format(StrEnum):
     torch = "torch"
 
 
-@app.command()
-def show(recipe: RecipePath, as_json: JsonFlag = False) -> None:
-    """Show a recipe: its decisions, figures and provenance."""
-    from automc.costs.units import format_cost
-    from automc.recipes import load_recipe
-    from automc.search_spaces import Choice
-    from automc.tasks.metrics import format_epochs, format_score
-
-    found = load_recipe(recipe)
-    if as_json:
-        print_json(found.model_dump(mode="json"))
-        return
-    typer.echo(f"task {found.task}, budget {', '.join(found.budgets)}, found by {found.agent} on {found.created_at}")
-    if found.tuned_epochs:
-        typer.echo(f"fine-tuned for {format_epochs(found.tuned_epochs)}")
-    typer.echo(f"{found.device.processor}, {found.device.runtime}, {found.device.threads} thread(s)")
-    if found.forced_table:
-        typer.echo(f"predicted latency is that of another device, whose table was forced: {found.forced_table}")
-    rows = []
-    for name, one, metric in (
-        ("measured latency", lambda f: f.measured_us and f.measured_us[1], "latency"),
-        ("predicted latency", lambda f: f.predicted_us, "latency"),
-        ("MACs", lambda f: f.macs, "macs"),
-        ("parameters", lambda f: f.params, "params"),
-        ("size", lambda f: f.size, "size"),
-        ("memory of activations", lambda f: f.memory, "memory"),
-    ):
-        values = [one(figures) for figures in (found.original, found.figures)]
-        rows.append((name, *("" if value is None else format_cost(metric, value) for value in values)))
-    for name, field in (("search score", "search_score"), ("test score", "test_score")):
-        values = [getattr(figures, field) for figures in (found.original, found.figures)]
-        rows.append((name, *("" if value is None else format_score(value, found.metric) for value in values)))
-    print_table(f"figures ({found.metric})", ["", "original", "recipe"], rows)
-    choices = []
-    for unit, fields in found.policy.items():
-        choice = Choice(**fields)
-        bits = f"{choice.precision} ({choice.weight_bits}/{choice.activation_bits})" if choice.precision else ""
-        said = [f"{name} {fields[name]}" for name in ("channels", "keep") if name in fields]
-        choices.append((unit, ", ".join(said), bits))
-    print_table("policy", ["unit", "choice", "precision (bits of weights/activations)"], choices)
+app.command("list")(list_recipes)
+app.command("show")(show)
 
 
 @app.command()

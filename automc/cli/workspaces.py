@@ -47,6 +47,15 @@ def open_workspace(storage: str | None, server: str | None) -> Workspace:
     return Client(server)
 
 
+def has_campaigns(storage: str | None, server: str | None) -> bool:
+    """Says whether there may be campaigns where a command looks: not before the first, of which the user's file is."""
+    from automc import files
+    from automc.campaigns.storage import default_storage, sqlite_url
+
+    own = files.home() / "campaigns.db"
+    return bool(server or storage) or default_storage() != sqlite_url(own) or own.exists()
+
+
 @contextmanager
 def open_tables(server: str | None) -> Iterator[Tables]:
     """Opens the latency tables of a server, or, for None, the user's own."""

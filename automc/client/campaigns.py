@@ -14,6 +14,7 @@ from automc.campaigns.record import State
 from automc.campaigns.result import SearchResult
 from automc.client.connection import Connection, Lost
 from automc.errors import NotFound, RuntimeFailure
+from automc.recipes import Recipe
 from automc.workspace import Campaigns
 from automc.workspace._base import Sort
 from automc.workspace.answers import (
@@ -23,6 +24,7 @@ from automc.workspace.answers import (
     EvaluationDetail,
     EvaluationRow,
     Page,
+    RecipeSummary,
 )
 from automc.workspace.look import GOING
 
@@ -138,6 +140,14 @@ class RemoteCampaigns(Campaigns):
     def result(self, name: str) -> SearchResult:
         """See `Campaigns.result`."""
         return self._connection.ask(SearchResult, "GET", "campaigns", name, "result")
+
+    def recipe(self, name: str) -> Recipe:
+        """See `Campaigns.recipe`."""
+        return self._connection.ask(Recipe, "GET", "campaigns", name, "recipe")
+
+    def recipes(self, *, offset: int = 0, limit: int = 50) -> Page[RecipeSummary]:
+        """See `Campaigns.recipes`."""
+        return self._connection.ask(Page[RecipeSummary], "GET", "recipes", params=given(offset=offset, limit=limit))
 
     def download(self, name: str, file: str, to: Path) -> Path:
         """See `Campaigns.download`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -13,8 +14,8 @@ import pytest
 
 from automc.errors import ConfigError, Conflict, Invalid, NotFound, TableError
 from automc.latency_tables import load_table
-from automc.recipes import load_recipe
-from automc.workspace import Workspace
+from automc.recipes import Recipe, load_recipe
+from automc.workspace import Campaigns, Workspace
 from automc.workspace.answers import CampaignRequest, NetworkRequest
 
 _STRANGE = ("none", "..", ".", "", "a/b", "x" * 200, "ünï", "%2e%2e", "a b", "..\\x")
@@ -95,6 +96,7 @@ class WorkspaceConformance(ABC):
             lambda: campaigns.evaluation(name, "random", 0),
             lambda: next(campaigns.watch(name)),
             lambda: campaigns.result(name),
+            lambda: campaigns.recipe(name),
             lambda: campaigns.download(name, "recipe.yaml", tmp_path / "file"),
             lambda: tables.show(name),
             lambda: tables.operators(name),
@@ -116,8 +118,9 @@ class WorkspaceConformance(ABC):
         shown = campaigns.show(waiting)
         assert (shown.state, shown.waiting, shown.evaluations) == ("queued", True, 0)
         assert campaigns.find(search=waiting).items[0].name == waiting
-        with pytest.raises(Conflict):
-            campaigns.result(waiting)
+        for find in (campaigns.result, campaigns.recipe):
+            with pytest.raises(Conflict):
+                find(waiting)
         assert campaigns.pause(waiting).state == "paused"
         assert campaigns.pause(waiting).state == "paused"
         seen = list(campaigns.watch(waiting))
@@ -188,7 +191,7 @@ class WorkspaceConformance(ABC):
         assert campaigns.result(name).row("best").policy is not None
         for file in ("recipe.yaml", "model.safetensors", "model.onnx", f"{name}.campaign"):
             assert campaigns.download(name, file, tmp_path / file).stat().st_size > 0
-        assert load_recipe(tmp_path / "recipe.yaml").task
+        self._recipe_is_the_files(campaigns, name, load_recipe(tmp_path / "recipe.yaml"))
         for file in ("none", "../campaigns.db", "other.campaign"):
             with pytest.raises(NotFound):
                 campaigns.download(name, file, tmp_path / "none")
@@ -196,6 +199,20 @@ class WorkspaceConformance(ABC):
         with pytest.raises(Conflict):
             campaigns.cancel(name)
         campaigns.delete(name, with_files=True)
+        assert name not in {one.campaign for one in campaigns.recipes(limit=500).items}
+
+    def _recipe_is_the_files(self, campaigns: Campaigns, name: str, file: Recipe) -> None:
+        """Apart from how the task is made, which is not shown to others; and it is in the list."""
+        made_by = {"task", "task_args"}
+        assert campaigns.recipe(name).model_dump(exclude=made_by) == file.model_dump(exclude=made_by)
+        until = time.monotonic() + 20
+        while not (first := campaigns.recipes(limit=1)).items or first.items[0].campaign != name:
+            assert time.monotonic() < until, "its recipe, of the last campaign, never came first"
+            time.sleep(0.1)  # a list may be a second old
+        listed = first.items[0]
+        assert (listed.task, listed.agent, listed.budgets) == (campaigns.show(name).task, file.agent, file.budgets)
+        assert (listed.macs, listed.original_size) == (file.figures.macs, file.original.size)
+        assert campaigns.recipes(offset=first.total).items == []
 
     def test_a_table_is_added_asked_and_compared(self, workspace: Workspace, tmp_path: Path) -> None:
         """What comes back is what was sent; one that is there already is replaced only where that is asked for."""

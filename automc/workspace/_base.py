@@ -9,6 +9,7 @@ from typing import Literal, Self
 
 from automc.campaigns.record import State
 from automc.campaigns.result import SearchResult
+from automc.recipes import Recipe
 from automc.workspace.answers import (
     AgentInfo,
     CampaignDetail,
@@ -24,6 +25,7 @@ from automc.workspace.answers import (
     OperatorRow,
     Page,
     PresetInfo,
+    RecipeSummary,
     TableComparison,
     TableDetail,
     TableSummary,
@@ -110,6 +112,23 @@ class Campaigns(ABC):
     @abstractmethod
     def result(self, name: str) -> SearchResult:
         """Returns what it found; raises `Conflict` where it has not finished."""
+
+    @abstractmethod
+    def recipe(self, name: str) -> Recipe:
+        """Returns what it decided; raises `Conflict` where it has not finished.
+
+        On a server, its task is the name that it is registered by, without arguments; `download` gives the file, which
+        can be applied.
+        """
+
+    @abstractmethod
+    def recipes(self, *, offset: int = 0, limit: int = 50) -> Page[RecipeSummary]:
+        """Returns some of the recipes of finished campaigns, those of the last campaigns first.
+
+        Args:
+            offset: how many campaigns to leave out.
+            limit: how many at most; those whose files are gone are left out, though the total counts them.
+        """
 
     @abstractmethod
     def download(self, name: str, file: str, to: Path) -> Path:

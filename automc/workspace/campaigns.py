@@ -229,7 +229,7 @@ class LocalCampaigns(Campaigns):
         return self._shown.result(read_result(name, record.out), record)
 
     def recipe(self, name: str) -> Recipe:
-        """Returns its recipe; raises `Conflict` where it has not finished."""
+        """See `Campaigns.recipe`."""
         detail = self.show(name)
         if detail.state != "finished":
             raise Conflict(f"{name} is {detail.state}; it has a recipe once it has finished")
@@ -237,12 +237,7 @@ class LocalCampaigns(Campaigns):
         return self._shown.recipe(read_recipe(name, record.out), record)
 
     def recipes(self, *, offset: int = 0, limit: int = 50) -> Page[RecipeSummary]:
-        """Returns some of the recipes of finished campaigns, those of the last campaigns first.
-
-        Args:
-            offset: how many campaigns to leave out.
-            limit: how many at most; those whose files are gone are left out.
-        """
+        """See `Campaigns.recipes`."""
         there = self._known()
         names = sorted((one.created, name) for name, one in there.items() if one.state == "finished")[::-1]
         found = []
