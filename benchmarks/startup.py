@@ -1,4 +1,4 @@
-"""Seconds until ``automc --help`` has ended, as a whole process, beside an empty Python process."""
+"""Seconds until ``automc --help`` and ``import automc.client`` have ended, whole processes, beside an empty one."""
 
 import json
 import statistics
@@ -12,6 +12,7 @@ RUNS = 15
 if __name__ == "__main__":
     commands = {
         "automc --help": [str(Path(sys.executable).with_name("automc")), "--help"],
+        "import automc.client": [sys.executable, "-c", "import automc.client"],
         "python -c pass": [sys.executable, "-c", "pass"],
     }
     times: dict[str, list[float]] = {name: [] for name in commands}

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from automc.agents import AGENTS, Agent, Lesson, Problem
 from automc.campaigns.checkpoints import Memory
-from automc.campaigns.result import Evaluated
+from automc.campaigns.evaluated import Evaluated
 from automc.costs import Cost
 from automc.search_spaces import Policy
 from automc.testing import toy_score

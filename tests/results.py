@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from automc.campaigns.result import Evaluated, Int8, Row, SearchResult, TableInfo, Tuned, Unit
+from automc.campaigns.evaluated import Evaluated, Unit
+from automc.campaigns.result import Int8, Row, SearchResult, TableInfo, Tuned
 from automc.costs import Cost
 from automc.devices import Device, Timing
 from automc.search_spaces import Choice, Policy

@@ -14,8 +14,8 @@ import pytest
 
 from automc.campaigns import SearchConfig
 from automc.campaigns.campaign import Campaign
+from automc.campaigns.evaluated import Evaluated
 from automc.campaigns.proxy import serve_proxy
-from automc.campaigns.result import Evaluated
 from automc.campaigns.storage import Storage, sqlite_url
 from automc.costs import Cost
 from automc.devices import Timing

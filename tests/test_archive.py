@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from automc.campaigns.archive import export_campaign, import_campaign
 from automc.campaigns.campaign import Campaign
-from automc.campaigns.result import Evaluated
+from automc.campaigns.evaluated import Evaluated
 from automc.campaigns.storage import Storage, sqlite_url
 from automc.campaigns.studies import names
 from automc.cli.campaign_files import export, import_

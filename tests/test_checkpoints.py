@@ -11,8 +11,8 @@ from safetensors import safe_open
 from automc.agents import AGENTS, Agent, Problem, make_agent
 from automc.campaigns import run_search
 from automc.campaigns.checkpoints import FOLDER, Memory
+from automc.campaigns.evaluated import Evaluated
 from automc.campaigns.events import read_events
-from automc.campaigns.result import Evaluated
 from automc.campaigns.workers import LocalWorkers, Outcome
 from automc.testing import toy_problem
 from tests.killing import configure, kill_again_and_again, searched

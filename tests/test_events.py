@@ -8,8 +8,8 @@ from tensorboardX.record_writer import masked_crc32c
 
 from automc.agents import Problem
 from automc.campaigns.checkpoints import Memory
+from automc.campaigns.evaluated import Evaluated
 from automc.campaigns.events import EventLog, read_events
-from automc.campaigns.result import Evaluated
 from automc.testing import toy_problem
 from tests.learners import Drifter, go_on
 

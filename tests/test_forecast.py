@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from automc.costs import CostModel, forecast
-from automc.costs.forecast import NINE_OF_TEN
+from automc.costs.forecasts import NINE_OF_TEN
 from automc.errors import ConfigError, TableError
 from automc.latency_tables import Entry, LatencyTable, Overhead, Validation
 from automc.search_spaces import Choice, Policy, SpaceConfig

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from automc.campaigns.evaluated import Evaluated
 from automc.campaigns.ranking import ranked
-from automc.campaigns.result import Evaluated
 from automc.costs import Cost
 from automc.search_spaces import Choice, Policy
 

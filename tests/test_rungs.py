@@ -13,10 +13,10 @@ from torch import nn
 from automc.campaigns import SearchConfig, run_search, set_up
 from automc.campaigns.campaign import Campaign
 from automc.campaigns.config import Limits
+from automc.campaigns.evaluated import Evaluated
 from automc.campaigns.front import Front
 from automc.campaigns.ranking import ranked
 from automc.campaigns.reports.rungs import rung_claims
-from automc.campaigns.result import Evaluated
 from automc.campaigns.search import Search
 from automc.campaigns.setup import Setup
 from automc.campaigns.storage import Storage, sqlite_url

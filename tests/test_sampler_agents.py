@@ -11,9 +11,9 @@ from optuna._hypervolume import compute_hypervolume
 from automc.agents import Agent, Problem, make_agent
 from automc.agents.samplers.gp import GP
 from automc.campaigns import SearchConfig
+from automc.campaigns.evaluated import Evaluated
 from automc.campaigns.front import Front
 from automc.campaigns.reports import render_html
-from automc.campaigns.result import Evaluated
 from automc.errors import ConfigError
 from automc.search_spaces import Policy
 from automc.testing import AgentSuite, PlantedProblem, toy_problem, toy_score

@@ -8,8 +8,8 @@ import pytest
 
 from automc.campaigns import run_search, unfinished
 from automc.campaigns.campaign import Campaign
+from automc.campaigns.evaluated import Evaluated
 from automc.campaigns.journal import FILE
-from automc.campaigns.result import Evaluated
 from automc.campaigns.storage import Storage, sqlite_url
 from automc.campaigns.studies import names
 from automc.campaigns.workers import LocalWorkers, Outcome

@@ -63,8 +63,8 @@ def finish(campaign: Campaign, folder: Path) -> None:
 
 def answers(served: Served, name: str) -> dict[str, Any]:
     """Returns all that is answered of a campaign but its files."""
-    asked = ("/campaigns", "/recipes", "/tasks", f"/campaigns/{name}", f"/campaigns/{name}/evaluations")
-    asked += tuple(f"/campaigns/{name}/{what}" for what in ("result", "recipe", "evaluations/random/0"))
+    asked = ["/campaigns", "/recipes", "/tasks", f"/campaigns/{name}", f"/campaigns/{name}/evaluations"]
+    asked += [f"/campaigns/{name}/{what}" for what in ("result", "recipe", "evaluations/random/0")]
     found = {path: served.ask("GET", path) for path in asked}
     assert {path: one.status_code for path, one in found.items()} == dict.fromkeys(found, 200)
     with watching(served, name, "?from=start") as stream:
@@ -107,7 +107,8 @@ def test_of_one_from_the_servers_own_shell_the_task_is_said_and_no_more(served: 
         }
     )
     where = tmp_path / SECRET
-    campaign = Campaign.create(served.workspace.storage, "typed", config, where, where / "out", where / "search.yaml")
+    storage, source = served.workspace.storage, where / "search.yaml"
+    campaign = Campaign.create(storage, "typed", config, where, where / "out", source=source)
     finish(campaign, tmp_path)
     found = answers(served, "typed")
     shown = found["/campaigns/typed"]["config"]

@@ -13,7 +13,7 @@ import pytest
 
 from automc.campaigns.campaign import Campaign
 from automc.campaigns.config import SearchConfig
-from automc.campaigns.result import Evaluated
+from automc.campaigns.evaluated import Evaluated
 from automc.campaigns.storage import Storage, sqlite_url
 from automc.campaigns.supervisor import BAD_INPUT, DONE, INTERRUPTED, LOST, PAUSES, Supervisor
 from automc.costs import Cost

@@ -11,9 +11,9 @@ import pytest
 from automc.campaigns import SearchConfig, set_up
 from automc.campaigns.campaign import Campaign
 from automc.campaigns.config import Limits
+from automc.campaigns.evaluated import Evaluated
 from automc.campaigns.front import Front
 from automc.campaigns.limits import Watch
-from automc.campaigns.result import Evaluated
 from automc.campaigns.search import Search
 from automc.campaigns.setup import Setup
 from automc.campaigns.storage import Storage, sqlite_url

@@ -15,7 +15,7 @@ import torch
 
 from automc.campaigns import SearchConfig, Subject, calibrate, read_subject, render_validation, set_up, validate
 from automc.campaigns.networks import fingerprint
-from automc.campaigns.validate import keep, repeatability
+from automc.campaigns.validation import keep, repeatability
 from automc.costs import CostModel
 from automc.devices import Bench
 from automc.errors import ConfigError, RuntimeFailure

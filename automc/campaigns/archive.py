@@ -16,12 +16,15 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from automc import files
 from automc.campaigns import archive_file
 from automc.campaigns.archive_file import CAMPAIGN, RESULTS, ROWS, Reader
-from automc.campaigns.campaign import Campaign, Record, State, add
+from automc.campaigns.campaign import Campaign, add
+from automc.campaigns.evaluated import Evaluated, PolicyField
 from automc.campaigns.journal import Begun, Entry, Journal
+from automc.campaigns.record import Record
 from automc.campaigns.reports import render_html
-from automc.campaigns.result import Evaluated, PolicyField, SearchResult
+from automc.campaigns.result import SearchResult
 from automc.campaigns.sensing import COPY
 from automc.campaigns.session import sessions
+from automc.campaigns.states import State
 from automc.campaigns.storage import Storage, set_times, times
 from automc.devices.server.onnx_bytes import check_model
 from automc.errors import AutoMCError, ConfigError, lacking

@@ -15,8 +15,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.journal import Journal
-from automc.campaigns.record import Record, State, Status
+from automc.campaigns.record import Record, Status
 from automc.campaigns.session import Session, alive, sessions, supervised
+from automc.campaigns.states import State
 from automc.campaigns.storage import Storage
 from automc.campaigns.studies import (
     ABOUT,

@@ -18,7 +18,8 @@ from safetensors.numpy import save_file
 
 from automc import files, progress
 from automc.agents import Agent
-from automc.campaigns.result import Evaluated, Learned
+from automc.campaigns.evaluated import Evaluated
+from automc.campaigns.result import Learned
 from automc.errors import lacking, one_line
 
 FOLDER = "checkpoints"

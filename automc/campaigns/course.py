@@ -9,9 +9,10 @@ from pathlib import Path
 
 from automc.agents import Agent, agent_class
 from automc.campaigns.checkpoints import Memory
+from automc.campaigns.evaluated import Evaluated
 from automc.campaigns.events import EventLog
 from automc.campaigns.journal import Journal
-from automc.campaigns.result import Evaluated, Learned
+from automc.campaigns.result import Learned
 from automc.campaigns.turns import Turns
 from automc.campaigns.workers import Job
 

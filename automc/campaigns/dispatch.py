@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from automc import progress
+from automc.campaigns.evaluated import Evaluated
 from automc.campaigns.findings import Findings
 from automc.campaigns.limits import Watch
-from automc.campaigns.result import Evaluated
 from automc.campaigns.turns import Turns
 from automc.campaigns.workers import Job, Outcome, Workers
 from automc.search_spaces import Policy

@@ -15,11 +15,11 @@ from automc.campaigns.checkpoints import FOLDER
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.finish import finish
 from automc.campaigns.journal import FILE
-from automc.campaigns.record import State
 from automc.campaigns.result import SearchResult
 from automc.campaigns.search import NothingFound, Search
 from automc.campaigns.session import Session
 from automc.campaigns.setup import Setup, set_up
+from automc.campaigns.states import State
 from automc.campaigns.storage import Storage, sqlite_url
 from automc.campaigns.studies import names
 from automc.campaigns.workers import Work, check_compute, open_workers

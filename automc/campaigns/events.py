@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automc.agents import Problem
-from automc.campaigns.result import Evaluated, Learned
+from automc.campaigns.evaluated import Evaluated
+from automc.campaigns.result import Learned
 
 if TYPE_CHECKING:
     from tensorboardX.event_file_writer import EventsWriter

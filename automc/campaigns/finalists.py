@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from automc import progress
-from automc.campaigns.result import Evaluated
+from automc.campaigns.evaluated import Evaluated
 from automc.campaigns.search import Search
 from automc.compression import Compressed
 from automc.costs import Cost, Projection

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from automc.agents import agent_class
+from automc.campaigns.evaluated import Evaluated
 from automc.campaigns.front import Front
-from automc.campaigns.result import Evaluated
 from automc.campaigns.workers import Job, Outcome
 from automc.costs import CostModel
 from automc.evaluation import Fidelity

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from automc.campaigns.result import Unit
+from automc.campaigns.evaluated import Unit
 from automc.campaigns.setup import Subject
 from automc.costs import CostModel
 from automc.search_spaces import Axis, Choice

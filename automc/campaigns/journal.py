@@ -21,7 +21,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from automc.campaigns.result import Evaluated
+from automc.campaigns.evaluated import Evaluated
 from automc.campaigns.rows import BEGUN
 from automc.campaigns.storage import Storage, set_times, times
 from automc.devices import Timing

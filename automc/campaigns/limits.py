@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from automc.campaigns.config import Limits
+from automc.campaigns.evaluated import Evaluated
 from automc.campaigns.front import Front
-from automc.campaigns.result import Evaluated
 
 
 class Watch:

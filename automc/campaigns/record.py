@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from automc.campaigns.config import SearchConfig
-
-State = Literal["queued", "running", "paused", "finished", "failed", "cancelled"]
+from automc.campaigns.states import State
 
 
 class Record(BaseModel):

@@ -12,12 +12,13 @@ from automc.campaigns.climb import Climb
 from automc.campaigns.config import SearchConfig
 from automc.campaigns.course import Course
 from automc.campaigns.dispatch import Dispatch
+from automc.campaigns.evaluated import Evaluated
 from automc.campaigns.findings import Findings
 from automc.campaigns.front import Front
 from automc.campaigns.journal import Journal
 from automc.campaigns.limits import Watch
 from automc.campaigns.ranking import ranked
-from automc.campaigns.result import Evaluated, Learned
+from automc.campaigns.result import Learned
 from automc.campaigns.sensing import for_search
 from automc.campaigns.setup import Setup
 from automc.campaigns.workers import Job, Workers
@@ -216,6 +217,8 @@ class Search:
         """
         for row in self._journal.evaluations(agent):
             if row.extra and row.policy == policy:
+                if row not in self.evaluations:  # a session before this one has evaluated it
+                    self.evaluations.append(row)
                 return row
         begun = self._journal.begun(agent)
         number = next((one.number for one in begun if one.extra and one.policy == policy), None)

@@ -12,7 +12,8 @@ from torch import nn
 
 from automc import progress
 from automc.campaigns.config import SearchConfig
-from automc.campaigns.result import TableInfo, Unit
+from automc.campaigns.evaluated import Unit
+from automc.campaigns.result import TableInfo
 from automc.campaigns.sensing import named_sensitivities
 from automc.costs import Budget, CostModel, Projection, check_reachable
 from automc.devices import Bench, Device, LocalBench

@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from automc.campaigns.evaluated import Evaluated
 from automc.campaigns.front import Front
-from automc.campaigns.result import Evaluated
 
 RECENT = timedelta(minutes=5)
 """What counts as recent: evaluations a minute are counted over it, and workers are those that had one within it."""

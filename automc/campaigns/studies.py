@@ -14,7 +14,7 @@ from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import BaseStorage
 
 from automc.campaigns.journal import Journal
-from automc.campaigns.record import State
+from automc.campaigns.states import State
 from automc.campaigns.storage import Storage
 from automc.errors import ConfigError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
+from automc.campaigns.evaluated import Evaluated
 from automc.campaigns.journal import Begun, Journal
-from automc.campaigns.result import Evaluated
 from automc.campaigns.workers import Job
 
 

@@ -21,8 +21,7 @@ def start_there(config: Path, name: str | None, workers: int | None, server: str
     """
     from automc import files
     from automc.errors import ConfigError, Invalid
-    from automc.workspace.answers import CampaignRequest
-    from automc.workspace.requests import ConfigFile
+    from automc.workspace.answers import CampaignRequest, ConfigFile
 
     said = files.read_yaml(config, ConfigFile, ConfigError)
     keys = dict(said.model_extra or {})

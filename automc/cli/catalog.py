@@ -12,9 +12,9 @@ from automc.cli.workspaces import ServerOption, open_catalog
 
 def tasks(server: ServerOption = None, as_json: JsonFlag = False) -> None:
     """List the tasks that ship, where one of your own is path.py:Class; or those that a server offers."""
-    from automc.tasks.registry import BUILTIN
-
     if server is None:
+        from automc.tasks import BUILTIN
+
         _print("tasks", {name: text for name, (_, text) in BUILTIN.items()}, as_json)
     else:
         with open_catalog(server) as there:
@@ -27,11 +27,12 @@ def agents(
     as_json: JsonFlag = False,
 ) -> None:
     """List the agents that search, the controls of every search among them, or the settings of one."""
-    from automc.agents import AGENTS, agent_class
-    from automc.docstrings import schema_of
     from automc.errors import NotFound, nearest
 
     if server is None:
+        from automc.agents import AGENTS, agent_class
+        from automc.docstrings import schema_of
+
         if name is None:
             _print("agents", {name: text for name, (_, text) in AGENTS.items()}, as_json)
         else:

@@ -12,7 +12,7 @@ from automc.cli.output import SUBJECT_HELP, JsonFlag, print_json, print_table
 
 if TYPE_CHECKING:
     from automc.campaigns import Subject
-    from automc.campaigns.result import Unit
+    from automc.campaigns.evaluated import Unit
     from automc.search_spaces import SpaceConfig
 
 

@@ -34,7 +34,7 @@ def validate(
     from automc.campaigns import render_validation
     from automc.campaigns import validate as compare
     from automc.campaigns.setup import table_for
-    from automc.campaigns.validate import keep
+    from automc.campaigns.validation import keep
     from automc.cli.inspect import load_subject, name_of
     from automc.costs import CostModel
     from automc.search_spaces import build_space

@@ -49,11 +49,13 @@ def open_workspace(storage: str | None, server: str | None) -> Workspace:
 
 def has_campaigns(storage: str | None, server: str | None) -> bool:
     """Says whether there may be campaigns where a command looks: not before the first, of which the user's file is."""
+    if server or storage:
+        return True
     from automc import files
     from automc.campaigns.storage import default_storage, sqlite_url
 
     own = files.home() / "campaigns.db"
-    return bool(server or storage) or default_storage() != sqlite_url(own) or own.exists()
+    return default_storage() != sqlite_url(own) or own.exists()
 
 
 @contextmanager

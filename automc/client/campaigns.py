@@ -5,16 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from pydantic import ValidationError
 
-from automc.campaigns.record import State
-from automc.campaigns.result import SearchResult
+from automc.campaigns.states import GOING, State
 from automc.client.connection import Connection, Lost
 from automc.errors import NotFound, RuntimeFailure
-from automc.recipes import Recipe
 from automc.workspace import Campaigns
 from automc.workspace._base import Sort
 from automc.workspace.answers import (
@@ -26,7 +24,10 @@ from automc.workspace.answers import (
     Page,
     RecipeSummary,
 )
-from automc.workspace.look import GOING
+
+if TYPE_CHECKING:
+    from automc.campaigns.result import SearchResult
+    from automc.recipes import Recipe
 
 _PAUSE = 1.0  # seconds before a stream that broke off is asked for again
 
@@ -139,10 +140,14 @@ class RemoteCampaigns(Campaigns):
 
     def result(self, name: str) -> SearchResult:
         """See `Campaigns.result`."""
+        from automc.campaigns.result import SearchResult  # it brings torch, which no other question needs
+
         return self._connection.ask(SearchResult, "GET", "campaigns", name, "result")
 
     def recipe(self, name: str) -> Recipe:
         """See `Campaigns.recipe`."""
+        from automc.recipes import Recipe
+
         return self._connection.ask(Recipe, "GET", "campaigns", name, "recipe")
 
     def recipes(self, *, offset: int = 0, limit: int = 50) -> Page[RecipeSummary]:

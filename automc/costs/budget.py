@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from automc.costs.model import METRICS
+from automc.costs.cost import METRICS
 from automc.costs.units import UNITS
 from automc.errors import ConfigError, nearest
 

@@ -3,58 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from automc.costs.cost import EXACT, METRICS, MISSING, Cost
 from automc.costs.factors import Factors
 from automc.costs.latency import LatencyModel, ProductModel
 from automc.costs.memory import MemoryModel
 from automc.costs.parts import PartPrices, Parts, spread
 from automc.costs.precision import Precisions
 from automc.costs.summands import Summands
-from automc.costs.terms import EXACT, Terms
+from automc.costs.terms import Terms
 from automc.graph import ModelGraph
 from automc.latency_tables import Hardware, Signature
 from automc.search_spaces import Policy, SearchSpace
 from automc.search_spaces.policy import reference_bits
-
-METRICS = ("latency", *EXACT, "memory", "energy")
-
-_MISSING = {
-    "latency": "no latency without a latency table",
-    "energy": "the hardware gives no energy",
-    "memory": "no memory is known",
-}
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one policy costs.
-
-    Attributes:
-        macs: multiply-accumulates for one example.
-        params: parameters.
-        size: bytes of parameters and buffers.
-        latency: microseconds for one inference of the device's batch; None without a latency table.
-        memory: bytes of activations at the peak of one inference of the device's batch; None in what was written
-            before they were counted.
-        energy: microjoules for one inference of the device's batch; None where the hardware gives none.
-    """
-
-    macs: float
-    params: float
-    size: float
-    latency: float | None = None
-    memory: float | None = None
-    energy: float | None = None
-
-    def get(self, metric: str) -> float:
-        """Returns one metric by name; raises ValueError where it is not known, as latency without a table."""
-        value = getattr(self, metric)
-        if value is None:
-            raise ValueError(_MISSING[metric])
-        return float(value)
 
 
 class CostModel:
@@ -141,7 +104,7 @@ class CostModel:
         if metric in EXACT:
             return Terms(self.graph, self.space, self.precisions, metric).merged()
         if self.table is None or metric not in self.metrics or metric == "memory":
-            raise ValueError(_MISSING[metric])
+            raise ValueError(MISSING[metric])
         return PartPrices(self._parts, self.table, metric)
 
     def breakdown(self, index: np.ndarray, metric: str) -> dict[str, float]:

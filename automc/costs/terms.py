@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from automc.costs.cost import EXACT
 from automc.costs.factors import Factor, combinations
 from automc.costs.macs import mac_terms
 from automc.costs.parts import owner_of
@@ -20,7 +21,6 @@ from automc.graph.quantizers import Placement
 from automc.search_spaces import SearchSpace
 from automc.search_spaces.policy import FLOAT_BITS, INT8_BITS
 
-EXACT = ("macs", "params", "size")
 _QUANTIZER_BYTES = 8  # of an activation's scale and zero point
 _WHENS = ("float", "fewer", "bytes")
 _BITS = np.arange(FLOAT_BITS + 1)

@@ -13,9 +13,9 @@ from torch import nn
 
 from automc.compression import Calibration, Compressed, Compressor, Methods
 from automc.compression.calibration import calibration_examples
-from automc.evaluation.change import change, standard_error
 from automc.evaluation.fidelity import Fidelity
 from automc.evaluation.forward import Forward, Kept
+from automc.evaluation.outputs import change, standard_error
 from automc.evaluation.paired import ahead
 from automc.graph import ModelGraph
 from automc.search_spaces import Policy

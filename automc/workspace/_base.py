@@ -5,11 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-from automc.campaigns.record import State
-from automc.campaigns.result import SearchResult
-from automc.recipes import Recipe
+from automc.campaigns.states import State
 from automc.workspace.answers import (
     AgentInfo,
     CampaignDetail,
@@ -30,6 +28,10 @@ from automc.workspace.answers import (
     TableDetail,
     TableSummary,
 )
+
+if TYPE_CHECKING:  # what only one question needs brings torch with it
+    from automc.campaigns.result import SearchResult
+    from automc.recipes import Recipe
 
 Sort = Literal["created", "-created", "name", "-name", "state"]
 """By what lists of campaigns are sorted; with a minus the last first."""

@@ -14,8 +14,8 @@ from typing import Literal
 from automc.campaigns.archive import export_campaign
 from automc.campaigns.campaign import Campaign
 from automc.campaigns.launch import FILES, LOG, check_stop, create, delete_files, free_name, queue_again
-from automc.campaigns.record import State
 from automc.campaigns.result import SearchResult
+from automc.campaigns.states import GOING, State
 from automc.campaigns.storage import PATIENCE, Away, Storage
 from automc.campaigns.studies import Noted, names, noted
 from automc.errors import ConfigError, Conflict, NotFound, nearest
@@ -30,7 +30,7 @@ from automc.workspace.answers import (
     Page,
     RecipeSummary,
 )
-from automc.workspace.look import FRESH, GOING, STALE, Look
+from automc.workspace.look import FRESH, STALE, Look
 from automc.workspace.registry import Registry
 from automc.workspace.requests import settings_of
 from automc.workspace.results import read_recipe, read_result, summary

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from automc.campaigns.campaign import Campaign
+from automc.campaigns.evaluated import Evaluated
 from automc.campaigns.launch import FILES, LOG
 from automc.campaigns.record import Status
-from automc.campaigns.result import Evaluated
 from automc.campaigns.standing import Standing
+from automc.campaigns.states import GOING
 from automc.campaigns.storage import PATIENCE, Away
 from automc.workspace.answers import CampaignDetail, CampaignSummary, EvaluationRow, FileInfo
 from automc.workspace.shown import Shown
@@ -21,9 +22,6 @@ FRESH = 1.0
 
 STALE = 5.0
 """Seconds beyond which nobody is answered by what was known, while somebody else looks again."""
-
-GOING = ("queued", "running")
-"""States in which a campaign may change by itself."""
 
 _SETTLED, _ENDED = 10.0, 300.0  # the same where a campaign is paused or has failed, and where it has ended for good
 _TAIL, _LINES = 8192, 5  # bytes of the log that are read, and lines of it that are shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from automc.campaigns.config import SearchConfig
 from automc.errors import Invalid, nearest
@@ -17,18 +17,6 @@ NOT_ASKED = ("task", "task_args", "latency_table", "force_table", "sensitivities
 
 _LARGEST = 2**53  # beyond it a browser's numbers are no longer exact
 _MOST, _DEEPEST, _LONGEST = 5000, 20, 200
-
-
-class ConfigFile(BaseModel):
-    """A configuration's file of which only the task is looked at: the server looks at the rest.
-
-    Attributes:
-        task: a registered task.
-    """
-
-    model_config = ConfigDict(extra="allow")
-
-    task: str
 
 
 def settings_of(request: CampaignRequest, registry: Registry) -> SearchConfig:

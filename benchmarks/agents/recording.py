@@ -14,8 +14,8 @@ from ground import Ground
 from records import Journal, Row, read_rows
 
 from automc.agents import AGENTS, CONTROLS, Agent, agent_class, make_agent
+from automc.campaigns.evaluated import Evaluated
 from automc.campaigns.ranking import ranked
-from automc.campaigns.result import Evaluated
 from automc.costs import Cost
 from automc.errors import ConfigError, lacking, one_line
 from automc.search_spaces import Policy

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from automc.campaigns.evaluated import Unit
 from automc.campaigns.hurting import Hurt, middling, say_option
 from automc.campaigns.reports.learning import heat_map
-from automc.campaigns.result import Unit
 from automc.progress import duration
 from automc.search_spaces import Choice
 from automc.sensitivities import AxisHarms, SensitivityFile, Stored

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from automc.campaigns.evaluated import Unit
 from automc.campaigns.hurting import Hurt, say_option
 from automc.campaigns.reports.hurting import heat, looked_at, most, say_harm, say_saved
 from automc.campaigns.reports.page import Tile, plot_html, render_page
 from automc.campaigns.reports.table import sentence
-from automc.campaigns.result import Unit
 from automc.devices import Device
 from automc.sensitivities import Stored
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from automc.campaigns.evaluated import Evaluated, Unit
 from automc.campaigns.reports.plots import NEUTRAL, agent_colours, styled
-from automc.campaigns.result import Evaluated, SearchResult, Unit
+from automc.campaigns.result import SearchResult
 from automc.search_spaces.policy import FLOAT_BITS, Choice
 
 if TYPE_CHECKING:

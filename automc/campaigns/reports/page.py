@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from automc.campaigns.evaluated import Unit
 from automc.campaigns.reports import hurting, learning, plots
 from automc.campaigns.reports.front_table import front_lines
 from automc.campaigns.reports.table import (
@@ -15,7 +16,7 @@ from automc.campaigns.reports.table import (
     sentence,
     signed,
 )
-from automc.campaigns.result import Row, SearchResult, Unit
+from automc.campaigns.result import Row, SearchResult
 from automc.costs.units import format_cost
 from automc.progress import duration
 from automc.search_spaces import Choice

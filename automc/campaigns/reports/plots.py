@@ -8,8 +8,9 @@ from html import escape
 from itertools import accumulate, cycle
 from typing import TYPE_CHECKING, Any
 
+from automc.campaigns.evaluated import Evaluated, Unit
 from automc.campaigns.front import Front
-from automc.campaigns.result import Evaluated, Row, SearchResult, Unit
+from automc.campaigns.result import Row, SearchResult
 from automc.costs import Cost
 from automc.costs.units import format_cost, number, scale
 from automc.search_spaces import Choice

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from scipy import stats
 
-from automc.campaigns.result import Evaluated
+from automc.campaigns.evaluated import Evaluated
 from automc.evaluation import Fidelity
 from automc.evaluation.paired import RESAMPLES
 from automc.search_spaces import Policy

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from automc.campaigns.result import Row, SearchResult, failures
+from automc.campaigns.evaluated import failures
+from automc.campaigns.result import Row, SearchResult
 from automc.costs.units import number, scale
 from automc.tasks.metrics import format_score, in_percent
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from automc.campaigns.evaluated import Unit
 from automc.campaigns.reports.page import Tile, plot_html, render_page
 from automc.campaigns.reports.plots import NEUTRAL, Key, styled, summary
 from automc.campaigns.reports.table import signed
-from automc.campaigns.result import Unit
-from automc.campaigns.validate import Point
+from automc.campaigns.validation import Point
 from automc.costs.units import format_cost, scale
 from automc.latency_tables import LatencyTable, Validation
 from automc.latency_tables.validation import sentence

@@ -7,9 +7,10 @@ from collections import Counter
 
 from torch.utils import _pytree as pytree
 
+from automc.campaigns.evaluated import failures
 from automc.campaigns.reports.rungs import rung_claims
 from automc.campaigns.reports.table import prediction_error
-from automc.campaigns.result import Row, Tuned, failures
+from automc.campaigns.result import Row, Tuned
 from automc.campaigns.search import Search
 from automc.costs.units import format_cost
 from automc.devices import Device

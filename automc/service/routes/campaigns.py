@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Header, Path, Query
 
-from automc.campaigns.record import State
+from automc.campaigns.states import State
 from automc.service.problems import told
 from automc.service.routes.shared import Here, Limit, Name, Offset, Routes
 from automc.workspace._base import Sort

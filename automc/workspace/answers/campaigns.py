@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from automc.campaigns.evaluated import Evaluated, Unit
 from automc.campaigns.front import Point
-from automc.campaigns.record import State
-from automc.campaigns.result import Evaluated, Unit
+from automc.campaigns.states import State
 from automc.costs import Cost
 from automc.docstrings import Described
 from automc.workspace.answers.shared import Answer
@@ -226,3 +226,15 @@ class CampaignRequest(Described):
     name: str | None = Field(default=None, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     task: str = Field(max_length=80)
     config: dict[str, Any] = Field(default_factory=dict)
+
+
+class ConfigFile(BaseModel):
+    """A configuration's file of which only the task is looked at: the server looks at the rest.
+
+    Attributes:
+        task: a registered task.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    task: str
