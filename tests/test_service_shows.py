@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from automc.campaigns.config import Compute, DeviceConfig
 from automc.recipes import load_recipe, save_recipe
 from automc.service.app import make_app
 from automc.workspace import Registry, local_workspace
+from automc.workspace.look import FRESH
 from automc.workspace.registry import RegisteredTask
 from tests.archives import make_results
 from tests.servers import CAMPAIGN
@@ -59,6 +61,7 @@ def finish(campaign: Campaign, folder: Path) -> None:
     campaign.begin(ABOUT, False, 10, 1)
     add(campaign, evaluated(0))
     campaign.end("finished")
+    time.sleep(FRESH)  # what a list says may be so old
 
 
 def answers(served: Served, name: str) -> dict[str, Any]:
