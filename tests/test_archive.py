@@ -19,6 +19,7 @@ from automc.campaigns.campaign import Campaign
 from automc.campaigns.evaluated import Evaluated
 from automc.campaigns.storage import Storage, sqlite_url
 from automc.campaigns.studies import names
+from automc.campaigns.units_file import FILE as UNITS
 from automc.cli.campaign_files import export, import_
 from automc.costs import Cost
 from automc.errors import ConfigError
@@ -55,7 +56,7 @@ def test_what_is_imported_is_what_was_exported(
     assert (seen.record.folder, seen.record.source) == (Path.cwd(), None)
     assert seen.digest == campaign.digest
     assert seen.begin(ABOUT, True, 10, 1) == 1
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == RESULTS
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [*RESULTS, UNITS]
     assert "alert(1)" not in (tmp_path / "new" / "report.html").read_text()
     for name in set(RESULTS) - {"report.html"}:
         assert (tmp_path / "new" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
@@ -298,7 +299,7 @@ def test_the_commands_take_a_campaign_from_one_storage_to_another(
     monkeypatch.chdir(tmp_path)
     import_(exported, storage="campaigns.db")
     assert "there: 5 evaluations, finished" in capsys.readouterr().out
-    assert sorted(path.name for path in (tmp_path / "runs" / "there").iterdir()) == RESULTS
+    assert sorted(path.name for path in (tmp_path / "runs" / "there").iterdir()) == [*RESULTS, UNITS]
     export("there", tmp_path / "again", storage="campaigns.db")
     import_(tmp_path / "again", "copy", storage="other.db")
     assert "copy: 5 evaluations, finished" in capsys.readouterr().out

@@ -18,6 +18,7 @@ import torch
 from automc.campaigns import SearchConfig, SearchResult, run_search
 from automc.campaigns.journal import FILE
 from automc.campaigns.sensing import COPY
+from automc.campaigns.units_file import FILE as UNITS
 from automc.costs import Budget
 from automc.evaluation import Fidelity
 from automc.recipes import apply_recipe, load_recipe
@@ -27,7 +28,7 @@ from tests.trained import Blobs
 
 HERE = Path(__file__).parent
 EXPORTED = {"model.onnx", "model.pt2", "model.safetensors", "original.onnx"}
-KEPT = {FILE, COPY}  # what a search goes on with
+KEPT = {FILE, COPY, UNITS}  # what a search goes on with
 FILES = {*EXPORTED, *KEPT, "recipe.yaml", "report.html", "result.json"}
 CONFIG = SearchConfig(
     task="trained.py:Blobs",

@@ -10,7 +10,7 @@ from automc.recipes.deployed import deployed_score
 from automc.tasks import example, load_task
 from automc.tasks.loops import score
 from automc.workspace.answers import CampaignRequest
-from tests.servers import CAMPAIGN, Service
+from tests.servers import CAMPAIGN, Service, until
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +50,20 @@ def test_no_code_and_no_path_comes_in(service: Service, tmp_path: Path):
     for config in ({"task": "x.py:Task"}, {"task_args": {"data": "/"}}, {"latency_table": "/etc/passwd"}):
         answer = service.ask("POST", "/campaigns", json={"task": "digits", "config": {"budget": "macs<=40%"} | config})
         assert answer.status_code == 422, answer.text
+
+
+@pytest.mark.slow
+def test_a_policy_of_a_running_campaign_comes_with_what_it_decides_about(service: Service):
+    name = service.start(name="long", config={"budget": "macs<=40%", "evaluations": 2000, "agent": "random"})
+    until(lambda: service.campaign(name)["counts"].get("random", 0) > 0, seconds=300)
+    found = service.ask("GET", f"/campaigns/{name}/evaluations/random/0").json()
+    assert service.campaign(name)["state"] == "running"
+    units, policy = {unit["name"]: unit for unit in found["units"]}, found["evaluation"]["policy"]
+    assert set(policy) <= set(units)
+    widths = {unit: choice["channels"] for unit, choice in policy.items() if "channels" in choice}
+    assert widths
+    assert all(width <= units[unit]["full"] for unit, width in widths.items())
+    service.ask("POST", f"/campaigns/{name}/cancel")
+    service.await_state(name, "cancelled")
+    assert service.ask("DELETE", f"/campaigns/{name}?files=true").status_code == 204
+    assert not (service.folder / "runs" / name).exists()

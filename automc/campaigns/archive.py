@@ -26,6 +26,7 @@ from automc.campaigns.sensing import COPY
 from automc.campaigns.session import sessions
 from automc.campaigns.states import State
 from automc.campaigns.storage import Storage, set_times, times
+from automc.campaigns.units_file import write_units
 from automc.devices.server.onnx_bytes import check_model
 from automc.errors import AutoMCError, ConfigError, lacking
 from automc.recipes import load_recipe
@@ -209,6 +210,7 @@ def _place(path: Path, archive: Reader, out: Path) -> list[Path]:
             if "result.json" in there:
                 result = SearchResult.model_validate_json((staging / "result.json").read_bytes())
                 files.write_text(staging / "report.html", render_html(result))
+                write_units(staging, result.units)
             if COPY in there:
                 load_sensitivities(staging / COPY)
             if "recipe.yaml" in there:

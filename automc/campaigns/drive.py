@@ -22,6 +22,7 @@ from automc.campaigns.setup import Setup, set_up
 from automc.campaigns.states import State
 from automc.campaigns.storage import Storage, sqlite_url
 from automc.campaigns.studies import names
+from automc.campaigns.units_file import write_units
 from automc.campaigns.workers import Work, check_compute, open_workers
 from automc.errors import AutoMCError, SearchError, lacking, one_line
 from automc.evaluation import Forward
@@ -39,7 +40,8 @@ def run_search(config: SearchConfig, folder: Path, out: Path, resume: bool = Fal
         out: where ``report.html``, ``result.json``, ``recipe.yaml``, the recipe's weights, ``model.onnx``,
             ``model.pt2`` and ``original.onnx`` go. They appear together at the end, or not at all; the journal,
             ``journal.db``, has every finished evaluation from the first on, and ``checkpoints``, until the end, what
-            agents have learned and each epoch of fine-tuning; ``tensorboard`` has events where they are asked for.
+            agents have learned and each epoch of fine-tuning; ``units.json`` is what policies decide about, for
+            pictures; ``tensorboard`` has events where they are asked for.
         resume: go on with the search whose journal is in ``out``, if there is one.
 
     Raises:
@@ -125,6 +127,7 @@ def _run(
     about |= {"metric": task.metric, "higher_is_better": task.higher_is_better}
     workers_there = config.compute.workers
     ahead = campaign.begin(about, resume, config.evaluations, 1 if workers_there == 1 else 2 * workers_there)
+    write_units(out, setup.subject.units())
     before = campaign.seconds()
     began = time.monotonic()
     search = Search(config, setup, campaign.journal, out, campaign.digest, ahead)

@@ -15,8 +15,10 @@ from automc import files
 from automc.campaigns.campaign import Beginning, Campaign, difference
 from automc.campaigns.config import SearchConfig, load_config
 from automc.campaigns.journal import unfinished
+from automc.campaigns.sensing import COPY
 from automc.campaigns.storage import Storage
 from automc.campaigns.studies import names
+from automc.campaigns.units_file import FILE as UNITS
 from automc.campaigns.workers import check_compute
 from automc.errors import ConfigError, SearchError
 from automc.tasks import load_task
@@ -166,7 +168,7 @@ def check_stop(campaign: Campaign, what: Literal["pause", "cancel"]) -> bool:
 
 def delete_files(out: Path) -> None:
     """Deletes what a campaign writes, and its folder if nothing else is in it."""
-    for name in (*FILES, LOG):
+    for name in (*FILES, LOG, UNITS, COPY):
         (out / name).unlink(missing_ok=True)
     for name in _FOLDERS:
         shutil.rmtree(out / name, ignore_errors=True)

@@ -18,6 +18,7 @@ from automc.campaigns.result import SearchResult
 from automc.campaigns.states import GOING, State
 from automc.campaigns.storage import PATIENCE, Away, Storage
 from automc.campaigns.studies import Noted, names, noted
+from automc.campaigns.units_file import read_units
 from automc.errors import ConfigError, Conflict, NotFound, nearest
 from automc.recipes import Recipe
 from automc.workspace._base import Campaigns, Sort
@@ -204,9 +205,7 @@ class LocalCampaigns(Campaigns):
         found = next((one for one in rows if one.number == number), None)
         if found is None:
             raise NotFound(f"{name} has no evaluation {number} of {agent} that has ended")
-        with suppress(ConfigError):
-            return EvaluationDetail(evaluation=found, units=self.result(name).units)
-        return EvaluationDetail(evaluation=found, units=[])
+        return EvaluationDetail(evaluation=found, units=read_units(look.campaign.record.out))
 
     def watch(self, name: str) -> Iterator[CampaignDetail]:
         """See `Campaigns.watch`."""

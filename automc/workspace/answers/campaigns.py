@@ -189,7 +189,7 @@ class EvaluationDetail(Answer):
 
     Attributes:
         evaluation: the evaluation.
-        units: what there is to decide about, for a picture; empty before the campaign has finished.
+        units: what there is to decide about, for a picture; empty where the campaign's folder does not say.
     """
 
     evaluation: Evaluated

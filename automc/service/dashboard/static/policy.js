@@ -79,7 +79,7 @@ export function picture(units, policies) {
       h("span", {}, h("i", { class: "chip" }), bits ? "width that stays, float" : "width that stays"),
       bits ? h("span", {}, h("i", { class: "chip fewer" }), "in fewer bits") : null,
       h("span", {}, h("i", { class: "chip dropped" }), "block dropped")),
-    known ? null : h("p", { class: "caption" }, "The original’s widths are shown beside these once the campaign has finished."),
+    known ? null : h("p", { class: "caption" }, "The original’s widths are not known here: the campaign’s folder does not say."),
     h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Policy of ${policies.map((one) => one.name).join(" and ")}` },
       h("table", { class: "units" },
         h("caption", { class: "hidden" }, "What is kept of each unit, in the network’s order"),
