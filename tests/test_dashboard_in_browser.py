@@ -1,20 +1,16 @@
 """The dashboard in a real browser, on a real server with a real campaign: every page opened and used."""
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from automc.latency_tables import load_table, save_table, table_path
 from tests.servers import Service
-
-CHROMIUM = shutil.which("chromium")
+from tests.visits import CHROMIUM, LOOKS, Visit, opened
 
 pytestmark = [
     pytest.mark.slow,
@@ -22,19 +18,11 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine"),
 ]
 
-LOOKS: dict[str, dict[str, Any]] = {
-    "light": {"color_scheme": "light", "viewport": {"width": 1200, "height": 850}},
-    "dark": {"color_scheme": "dark", "viewport": {"width": 1200, "height": 850}},
-    "narrow": {"color_scheme": "light", "viewport": {"width": 400, "height": 800}},
-}
-
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with opened() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
@@ -53,41 +41,6 @@ def service(tmp_path_factory):
         for name in ("first", "second"):
             assert found.await_state(name, "finished", "failed", seconds=300)["state"] == "finished"
         yield found
-
-
-class Visit:
-    """A browser's window; what goes wrong in it is noted."""
-
-    def __init__(self, browser: Browser, service: Service, look: str = "light") -> None:
-        self.service = service
-        self.context = browser.new_context(base_url=service.url, **LOOKS[look])
-        self.page: Page = self.context.new_page()
-        self.wrong: list[str] = []
-        self.expected: tuple[str, ...] = ()
-        self.page.on("console", lambda said: self._note(said.type, said.text))
-        self.page.on("pageerror", lambda error: self._note("error", str(error)))
-        self.page.on("request", lambda request: self._leaves(request.url))
-
-    def _note(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning") and not any(one in text for one in self.expected):
-            self.wrong.append(text)
-
-    def _leaves(self, url: str) -> None:
-        if not url.startswith((self.service.url, "data:", "blob:")):
-            self.wrong.append(f"a request to {url}")
-
-    def sound(self) -> None:
-        """Holds that the page shown has no serious fault and is not wider than its window."""
-        expect(self.page.locator("[aria-busy=true]")).to_have_count(0)
-        found = Axe().run(self.page).response["violations"]
-        serious = [
-            (one["id"], [node["target"] for node in one["nodes"]])
-            for one in found
-            if one["impact"] in ("serious", "critical")
-        ]
-        assert serious == [], self.page.url
-        root = "document.documentElement"
-        assert self.page.evaluate(f"{root}.scrollWidth <= {root}.clientWidth"), f"{self.page.url} is too wide"
 
 
 @pytest.fixture
@@ -210,6 +163,10 @@ def test_a_campaign_is_paused_resumed_cancelled_and_deleted_by_keyboard(visit: V
     page = visit.page
     page.goto(f"/campaigns/{name}")
     expect(page.locator("#state")).to_have_text("running", timeout=60_000)
+    page.get_by_role("button", name="Show policy 0 of random").click(timeout=120_000)
+    shown = page.locator("#policy tbody tr")
+    expect(shown.first.locator(".track")).to_be_visible()  # a bar, and the original's width beside it
+    assert int(shown.first.locator("td").last.inner_text()) > 0
 
     def press(words: str) -> None:
         page.get_by_role("button", name=words, exact=True).focus()

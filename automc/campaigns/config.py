@@ -223,12 +223,13 @@ class SearchConfig(Described):
 
     @model_validator(mode="after")
     def _result_is_recovered(self) -> SearchConfig:
-        last = f"rungs.{len(self.rungs) - 1}.fidelity" if self.rungs else "fidelity"
+        place = ("rungs", len(self.rungs) - 1, "fidelity") if self.rungs else ("fidelity",)
         built = self.rungs[-1].fidelity if self.rungs else self.fidelity
         if self.methods.recovery and not built.recovery:
-            raise ValueError(
-                f"{last}: the result would not be recovered, as it is built as the last rung builds it; add a rung "
-                "that does, such as {fidelity: normal, keep: 8}, or, if that is meant, methods: {recovery: []}"
+            raise _at(
+                "the result would not be recovered, as it is built as the last rung builds it; add a rung "
+                "that does, such as {fidelity: normal, keep: 8}, or, if that is meant, methods: {recovery: []}",
+                *place,
             )
         return self
 
@@ -240,7 +241,7 @@ class SearchConfig(Described):
     @model_validator(mode="after")
     def _forces_what_was_named(self) -> SearchConfig:
         if self.force_table and self.latency_table is None:
-            raise ValueError("force_table: names no table by itself; say which: latency_table")
+            raise _at("names no table by itself; say which: latency_table", "force_table")
         return self
 
     def deciding(self) -> dict[str, Any]:
@@ -277,7 +278,7 @@ def load_config(path: Path) -> SearchConfig:
 
 
 def _at(what: str, *place: int | str) -> ValidationError:
-    """Returns an error about a key below the field that is validated; pydantic puts the field's name before it."""
+    """Returns an error about a key below what is validated; pydantic puts the name of that before it."""
     problem = PydanticCustomError("wrong", "{what}", {"what": what})
     return ValidationError.from_exception_data("", [{"type": problem, "loc": place, "input": None}])
 

@@ -14,7 +14,14 @@ NAMED: dict[str, dict[str, Any]] = {
     "normal": {},
     "tuned": {"epochs": 0.5},
 }
-"""What a configuration may write instead of keys: few images and nothing refitted; the defaults; a short fine-tune."""
+"""What a configuration may write instead of keys, the cheapest first."""
+
+TOLD = {
+    "few": "few images, nothing is refitted: quick",
+    "normal": "all search images, and what is left of the network is refitted",
+    "tuned": "as normal, then half an epoch of fine-tuning",
+}
+"""What each of these is, for those who choose."""
 
 
 class Fidelity(Described):

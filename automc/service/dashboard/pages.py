@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 import automc
 from automc.campaigns.config import SearchConfig
 from automc.costs.units import STEPS, UNITS
-from automc.evaluation.fidelity import NAMED
+from automc.evaluation.fidelity import TOLD
 from automc.service.dashboard import assets
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -48,7 +48,8 @@ def campaigns() -> str:
 @router.get("/campaigns/new")
 def new() -> str:
     """The form that starts one."""
-    return _page("new", schema=SearchConfig.model_json_schema(), fidelities=list(NAMED))
+    fidelities = [{"name": name, "what": what} for name, what in TOLD.items()]
+    return _page("new", schema=SearchConfig.model_json_schema(), fidelities=fidelities)
 
 
 @router.get("/campaigns/{name}")

@@ -3,14 +3,8 @@ import { h } from "./dom.js";
 
 let count = 0;
 
-/** What a model's docstring says of its fields. */
-export function helps(schema) {
-  const found = {}, text = (schema.description ?? "").split("\nAttributes:\n")[1] ?? "";
-  for (const [, key, words] of text.matchAll(/^ {4}(\w+): ([\s\S]*?)(?=^ {4}\w|(?![\s\S]))/gm)) {
-    found[key] = words.replace(/\s+/g, " ").replace(/`+/g, "").trim();
-  }
-  return found;
-}
+/** What the schema says of a field. */
+const told = (property) => (property.description ?? "").replace(/`/g, "");
 
 /** Follows references, and takes the alternative that is not null. */
 export function resolve(schema, root) {
@@ -31,6 +25,23 @@ export function field(path, label, control, help) {
   const tick = control.type === "checkbox";
   return h("div", { class: "field", data: { field: path } },
     tick ? h("div", { class: "check" }, control, " ", words) : [words, control], about, wrong);
+}
+
+/** A choice among named things; below it, what the chosen one is. */
+export function chooser(path, label, items, chosen) {
+  const node = h("select", {}, items.map((one) => h("option", {}, one.name)));
+  if (items.some((one) => one.name === chosen)) node.value = chosen;
+  const box = field(path, label, node, " ");
+  const tell = () => { box.querySelector(".help").textContent = items.find((one) => one.name === node.value)?.what ?? ""; };
+  node.addEventListener("change", tell);
+  tell();
+  return { node, box, tell };
+}
+
+/** A field for one property of a model: {node, read}. */
+export function single(root, key, path) {
+  const one = control(resolve(root.properties[key], root));
+  return { node: field(path, key.replaceAll("_", " "), one.node, told(root.properties[key])), read: one.read };
 }
 
 const list = (text) => text.split(",").map((part) => part.trim()).filter(Boolean);
@@ -77,10 +88,10 @@ export function control(schema) {
 
 /** Fields for a model's properties: {nodes, read, write}. `read` returns only what is not at its default. */
 export function model(schema, root, path, { leave = [], about = "" } = {}) {
-  const told = helps(schema), controls = {};
+  const controls = {};
   const nodes = Object.entries(schema.properties ?? {}).filter(([key]) => !leave.includes(key)).map(([key, property]) => {
     controls[key] = control(resolve(property, root));
-    return field(`${path}.${key}`, `${about} ${key.replaceAll("_", " ")}`.trim(), controls[key].node, told[key]);
+    return field(`${path}.${key}`, `${about} ${key.replaceAll("_", " ")}`.trim(), controls[key].node, told(property));
   });
   const read = () => Object.fromEntries(Object.entries(controls).map(([key, one]) => [key, one.read()]).filter(([, value]) => value !== undefined));
   const write = (values) => { for (const [key, value] of Object.entries(values)) controls[key]?.write(value); };

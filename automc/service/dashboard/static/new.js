@@ -3,29 +3,15 @@ import { address, ask, get } from "./api.js";
 import { budgets } from "./budgets.js";
 import { campaignPage } from "./campaign_parts.js";
 import { $, fill, h, notice } from "./dom.js";
-import { control, field, helps, model, resolve, showMistakes } from "./fields.js";
+import { chooser, field, model, resolve, showMistakes, single } from "./fields.js";
+import { rungs } from "./rungs.js";
 
-const form = $("#form"), root = JSON.parse(form.dataset.schema), told = helps(root);
+const form = $("#form"), root = JSON.parse(form.dataset.schema);
+const OWN = "as set below"; // a fidelity without a name
 const part = (key) => resolve(root.properties[key], root);
-
-/** A choice among named things; below it, what the chosen one is. */
-function chooser(path, label, items, chosen) {
-  const node = h("select", {}, items.map((one) => h("option", {}, one.name)));
-  if (items.some((one) => one.name === chosen)) node.value = chosen;
-  const box = field(path, label, node, " ");
-  const tell = () => { box.querySelector(".help").textContent = items.find((one) => one.name === node.value)?.what ?? ""; };
-  node.addEventListener("change", tell);
-  tell();
-  return { node, box };
-}
 
 /** A name that no other request has. `crypto.randomUUID` is there with https only. */
 const fresh = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-
-function single(key) {
-  const one = control(part(key));
-  return { node: field(`config.${key}`, key.replaceAll("_", " "), one.node, told[key]), read: one.read };
-}
 
 const group = (title, ...nodes) => h("fieldset", {}, h("legend", {}, title), h("div", { class: "fields" }, nodes));
 const more = (title, nodes) => h("details", {}, h("summary", {}, title), h("div", { class: "fields" }, nodes));
@@ -40,12 +26,13 @@ function build(tasks, agents, presets, devices) {
   const devicePart = model(part("device"), root, "config.device", { leave: ["target"] });
   const space = model(part("space"), root, "config.space");
   const fidelities = JSON.parse(form.dataset.fidelities);
-  const fidelity = h("select", {}, fidelities.map((one) => h("option", { selected: one === "normal" }, one)), h("option", { value: "" }, "as set below"));
+  const { node: fidelity, box: fidelityBox, tell: tellFidelity } = chooser("config.fidelity.name", "fidelity", [...fidelities, { name: OWN, what: "the keys below" }], "normal");
+  const promotions = rungs(fidelities, () => fidelity.value);
   const looks = model(part("fidelity"), root, "config.fidelity");
   const tuning = model(part("finetune"), root, "config.finetune", { about: "fine-tuning" }), limits = model(part("limits"), root, "config.limits");
   const compute = model(part("compute"), root, "config.compute", { leave: ["ray_address"] });
   const methods = model(part("methods"), root, "config.methods");
-  const singles = Object.fromEntries(["evaluations", "finalists", "seed", "ahead", "tensorboard"].map((key) => [key, single(key)]));
+  const singles = Object.fromEntries(["evaluations", "finalists", "seed", "ahead", "tensorboard"].map((key) => [key, single(root, key, `config.${key}`)]));
   const settings = h("div", {}), budget = budgets();
   let settingsPart = null;
 
@@ -71,17 +58,22 @@ function build(tasks, agents, presets, devices) {
       h("div", { class: "fields" }, presetBox), h("p", { class: "wrong", hidden: true }),
       more("Keys of the search space", space.nodes)),
     h("fieldset", { data: { field: "config.fidelity" } }, h("legend", {}, "How much each evaluation looks at"),
-      h("div", { class: "fields" }, field("config.fidelity.name", "fidelity", fidelity, told.fidelity)), h("p", { class: "wrong", hidden: true }),
-      more("Keys of the fidelity", looks.nodes)),
-    h("fieldset", {}, h("legend", {}, "After the search, and when to end it"),
-      h("div", { class: "fields" }, singles.finalists.node, tuning.nodes[0], limits.nodes), more("More about fine-tuning", tuning.nodes.slice(1))),
+      h("div", { class: "fields" }, fidelityBox), h("p", { class: "wrong", hidden: true }),
+      more("Keys of the fidelity", looks.nodes), promotions.node),
+    h("fieldset", {}, h("legend", {}, "After the search"),
+      h("div", { class: "fields" }, singles.finalists.node, tuning.nodes[0]), more("More about fine-tuning", tuning.nodes.slice(1))),
+    group("When to end the search early", limits.nodes),
     h("fieldset", { data: { field: "config" } }, h("legend", {}, "Rarely needed"), h("p", { class: "wrong", hidden: true }), more("Compute, methods and the rest", [...compute.nodes, singles.ahead.node, singles.tensorboard.node, ...methods.nodes])),
     h("div", { class: "actions" }, send));
   agentChosen();
   presetChosen();
   let presetRead = JSON.stringify(space.read()); // whether its keys were changed since
   preset.addEventListener("change", () => { presetRead = JSON.stringify(space.read()); });
-  form.addEventListener("input", (event) => { if (looks.nodes.some((node) => node.contains(event.target))) fidelity.value = ""; });
+  form.addEventListener("input", (event) => {
+    if (!looks.nodes.some((node) => node.contains(event.target))) return;
+    fidelity.value = OWN;
+    tellFidelity();
+  });
 
   const read = () => {
     const config = { agent: agent.value, budget: budget.read() };
@@ -89,7 +81,8 @@ function build(tasks, agents, presets, devices) {
       agent_args: kept(settingsPart.read()),
       device: kept({ ...(device.value === "local" ? {} : { target: device.value }), ...devicePart.read() }),
       space: JSON.stringify(space.read()) === presetRead ? preset.value : { ...presets.find((one) => one.name === preset.value).config, ...space.read() },
-      fidelity: fidelity.value === "normal" ? undefined : fidelity.value || kept(looks.read()),
+      fidelity: fidelity.value === "normal" ? undefined : fidelity.value === OWN ? kept(looks.read()) : fidelity.value,
+      rungs: promotions.read(),
       finetune: kept(tuning.read()), limits: kept(limits.read()), compute: kept(compute.read()), methods: kept(methods.read()),
       ...Object.fromEntries(Object.entries(singles).map(([key, one]) => [key, one.read()])),
     };
