@@ -155,8 +155,8 @@ def heat_map(units: Sequence[str], x: Sequence[Any], z: np.ndarray, ticks: Mappi
         hoverongaps=False,
         **more,
         colorbar={
-            "orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "len": 0.6, "thickness": 9,
-            "ypad": 4, "outlinewidth": 0, "tickfont": {"size": 11, "color": NEUTRAL}, **ticks,
+            "orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "len": 1, "thickness": 9,
+            "ypad": 4, "tickangle": 0, "outlinewidth": 0, "tickfont": {"size": 11, "color": NEUTRAL}, **ticks,
         },
     )  # fmt: skip
     line = 15 if len(names) <= 60 else 11
