@@ -98,3 +98,12 @@ def test_a_script_puts_nothing_in_as_markup_and_imports_what_is_there(script: Pa
             word = rf"(?<![\w$]){re.escape(name)}(?![\w$])"
             assert re.search(rf"^export (?:async )?(?:function|const|class) {word}", exported, re.MULTILINE), name
             assert len(re.findall(word, text)) > 1, f"{name} is imported for nothing"
+
+
+def test_a_browser_is_told_on_a_page_that_there_is_none_and_a_program_as_ever(client: TestClient):
+    page = client.get("/nowhere", headers={"Accept": "text/html,*/*"})
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "There is no such page" in page.text
+    for path, accepts in (("/nowhere", "*/*"), ("/api/v1/nowhere", "text/html")):
+        answer = client.get(path, headers={"Accept": accepts})
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

@@ -250,7 +250,7 @@ def test_fidelities_have_names() -> None:
         ({"rungs": [*RUNGS, {"fidelity": "tuned", "keep": 3}]}, ("rungs", 2, "keep"), "3 come up from a rung that"),
         ({"rungs": [{"fidelity": FEW, "keep": 3}]}, ("rungs", 0, "fidelity"), "the same as one rung below"),
         ({"rungs": [{"fidelity": "normal", "keep": 0}]}, ("rungs", 0, "keep"), "greater than or equal to 1"),
-        ({"fidelity": "normal", "rungs": [{"fidelity": "few", "keep": 1}]}, ("rungs", 0, "fidelity"), "not be recovered"),
+        ({"fidelity": "normal", "rungs": [{"fidelity": "few", "keep": 1}]}, ("rungs", 0, "fidelity"), "be recovered"),
         ({"rungs": []}, ("fidelity",), "the result would not be recovered"),
     ],
 )  # fmt: skip

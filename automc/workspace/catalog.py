@@ -67,7 +67,7 @@ class LocalCatalog(Catalog):
             DeviceInfo(name=name, what="a device far away", kind="remote") for name in sorted(self._registry.devices)
         ]
         found += [
-            DeviceInfo(name=name, what="an accelerator on paper, which needs no table", kind="paper")
+            DeviceInfo(name=name, what="a model of an accelerator: latency is computed, not measured", kind="paper")
             for name in sorted(ACCELERATORS)
         ]
         return found

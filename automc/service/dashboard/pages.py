@@ -105,3 +105,8 @@ def api() -> str:
 def login(failed: str = "") -> str:
     """The form that asks for a token."""
     return _page("login", failed=bool(failed))
+
+
+def missing() -> str:
+    """What is shown at an address at which there is nothing."""
+    return _page("missing")

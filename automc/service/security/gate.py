@@ -16,7 +16,7 @@ from automc.service.security.bodies import refuse
 from automc.service.security.limits import Buckets, Limits, Streams
 from automc.service.security.origin import Origins
 from automc.service.security.sessions import COOKIE, Sessions
-from automc.service.security.who import EVERYBODY, PREFIX, Who, changes, client_of, is_open, who_of
+from automc.service.security.who import EVERYBODY, PREFIX, Who, changes, client_of, is_open, is_page, who_of
 from automc.service.tokens import Damaged, Tokens
 
 _BEARER = re.compile(r"[Bb]earer +(\S+)")
@@ -150,7 +150,7 @@ class Gated:
                 if (why := streams.full(client)) is not None:
                     raise too_many(why, 10)
         except AutoMCError as error:
-            if _is_page(request) and isinstance(error, Refused) and error.status == 401:
+            if is_page(request) and isinstance(error, Refused) and error.status == 401:
                 await RedirectResponse("/login", 303)(scope, receive, send)
             else:
                 await refuse(error, scope, receive, send)
@@ -174,8 +174,3 @@ def too_many(what: str, wait: float) -> Refused:
 def _unknown(what: str, error: str = "") -> Refused:
     challenge = 'Bearer realm="automc"' + (f", {error}" if error else "")
     return Refused(401, "token", what, {"WWW-Authenticate": challenge})
-
-
-def _is_page(request: Request) -> bool:
-    wants = "text/html" in request.headers.get("accept", "")
-    return request.method in ("GET", "HEAD") and wants and not request.scope["path"].startswith(PREFIX)

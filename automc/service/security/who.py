@@ -74,3 +74,9 @@ def address_of(scope: Scope) -> str:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
         return str(ipaddress.ip_network((address, 64), strict=False))
     return str(address)
+
+
+def is_page(request: Request) -> bool:
+    """Says whether a browser asks for a page, to be looked at by somebody."""
+    wants = "text/html" in request.headers.get("accept", "")
+    return request.method in ("GET", "HEAD") and wants and not request.scope["path"].startswith(PREFIX)

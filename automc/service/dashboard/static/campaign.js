@@ -2,7 +2,7 @@
 import { address, ask, follow, get } from "./api.js";
 import { $, empty, fill, h, notice, pager, table } from "./dom.js";
 import { drawFront, drawHistory } from "./charts.js";
-import { actions, files, headOf, showState } from "./campaign_head.js";
+import { actions, files, headOf, noneYet, showState } from "./campaign_head.js";
 import { metricsOf } from "./campaign_parts.js";
 import { cost, duration, percent, score, when } from "./format.js";
 import { picture } from "./policy.js";
@@ -25,6 +25,12 @@ function plan() {
 function redraw() {
   if (!campaign) return;
   const found = ordered();
+  $("#none").hidden = found.length > 0;
+  for (const section of document.querySelectorAll(".plots")) section.hidden = !found.length; // axes without a mark say nothing
+  if (!found.length) {
+    fill($("#none"), noneYet(campaign));
+    return list(found);
+  }
   const metrics = metricsOf(found.map((row) => row.predicted));
   const select = $("#cost");
   if (metrics.length && select.dataset.metrics !== JSON.stringify(metrics)) {
@@ -63,7 +69,7 @@ function list(found) {
   if (items.length) {
     fill(node, table("Evaluations", COLUMNS, items, { cards: true, row: (row) => (chosen === `${row.agent} ${row.number}` ? { class: "chosen" } : {}) }),
       items.filter((row) => row.error).map((row) => h("p", { class: "caption" }, `${row.agent} ${row.number} failed: ${row.error}`)));
-  } else fill(node, empty(found.length ? "No evaluation is like that." : "No evaluation has ended yet. They are listed here as they end."));
+  } else fill(node, empty(found.length ? "No evaluation is like that." : "Evaluations are listed here as they end."));
   if (focused) node.querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
   fill($("#pages"), pager({ offset, total: shown.length }, LIMIT, (to) => { offset = to; list(ordered()); }));
 }
@@ -119,6 +125,7 @@ async function showResult() {
 /** Takes how the campaign stands. */
 function take(detail) {
   const before = campaign?.state;
+  $("#all").hidden = false;
   campaign = detail;
   showState(detail);
   headOf(detail);

@@ -2,7 +2,7 @@
 import { address } from "./api.js";
 import { bar, best, stateOf } from "./campaign_parts.js";
 import { $, confirm, fill, h, tile } from "./dom.js";
-import { bytes, cost, duration, plural, score, when } from "./format.js";
+import { budgetsOf, bytes, cost, duration, plural, score, when } from "./format.js";
 
 const ENDED = ["finished", "cancelled"];
 const WHAT = {
@@ -22,6 +22,13 @@ function left(one) {
   return rest > 0 ? `about ${duration(Math.round(60 * rest / one.rate))} left for evaluations` : "finishing: finalists are measured";
 }
 
+/** Why there is no evaluation to be seen. */
+export function noneYet(one) {
+  if (one.state === "queued") return "It has not begun yet. Evaluations are shown here as they end.";
+  if (one.state === "running") return "Getting ready: the network is read, and what is not known of the device yet is measured, which may take minutes. The log below tells more. Evaluations are shown here as they end.";
+  return "It stopped before its first evaluation had ended.";
+}
+
 export function headOf(one) {
   const rate = one.rate ? `${one.rate.toPrecision(2)} a minute` : null;
   const workers = Object.keys(one.workers).length;
@@ -30,9 +37,9 @@ export function headOf(one) {
     one.waiting ? h("p", { class: "notice" }, "In line: it begins as soon as there is room for it.") : null,
     one.reason ? h("p", { class: "notice bad" }, one.reason) : null,
     h("div", { class: "tiles" },
-      tile("Evaluations", bar(one), [rate, left(one)].filter(Boolean).join(", ") || `${one.under_way} under way`),
+      tile("Evaluations", bar(one), [rate, left(one)].filter(Boolean).join(", ") || (one.state === "running" && !one.evaluations && !one.under_way ? "getting ready" : one.under_way ? `${one.under_way} under way` : null)),
       tile("Best so far", best(one)[0], one.best ? `${cost(one.best.predicted[one.cost_is] === null ? "macs" : one.cost_is, one.best.cost)}, by ${one.best.agent}` : "nothing yet that keeps the budget"),
-      tile("Budget", one.budget.map((text) => text.replace("<=", " ≤ ")).join(", "), Object.entries(one.limits).map(([metric, limit]) => cost(metric, limit)).join(", "), "words"),
+      tile("Budget", budgetsOf(one.budget), Object.entries(one.limits).map(([metric, limit]) => cost(metric, limit)).join(", "), "words"),
       tile("Running for", duration(one.seconds), [workers ? plural(workers, "worker") : null, `${duration(one.worker_seconds)} of evaluations`].filter(Boolean).join(", ")),
       tile("Agent", one.agent, `task ${one.task}, seed ${one.seed}`),
       tile("Made", when(one.created), `by ${one.owner}`, "words")),

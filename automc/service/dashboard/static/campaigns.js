@@ -2,7 +2,7 @@
 import { address, get } from "./api.js";
 import { $, calm, empty, fill, h, notice, pager, table } from "./dom.js";
 import { bar, best, campaignPage, stateOf } from "./campaign_parts.js";
-import { when } from "./format.js";
+import { budgetsOf, when } from "./format.js";
 
 const LIMIT = 25;
 const OFTEN = 2000, SELDOM = 10000; // milliseconds between two looks, with and without something under way
@@ -13,7 +13,7 @@ const COLUMNS = [
   { title: "Campaign", across: true, cell: (one) => [h("a", { href: campaignPage(one.name) }, one.name), h("small", {}, `${one.task}, by ${one.agent}`)] },
   { title: "State", cell: (one) => stateOf(one) },
   { title: "Progress", cell: (one) => bar(one) },
-  { title: "Budget", cell: (one) => one.budget.join(", ") },
+  { title: "Budget", cell: (one) => budgetsOf(one.budget) },
   { title: "Best so far", number: true, cell: (one) => best(one) },
   { title: "Made", cell: (one) => [when(one.created), h("small", {}, one.owner)] },
 ];

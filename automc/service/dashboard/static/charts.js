@@ -103,7 +103,7 @@ export function drawHistory(node, key, campaign, rows) {
       marker: { size: styles[name].control ? 3 : 5, symbol: styles[name].symbol },
       hovertemplate: `${plain(name)}: %{y:.4g}${tall === 100 ? "%" : ""} after %{x}<extra></extra>`,
     })),
-    x: { text: "evaluations of the agent", range: [0.5, longest + 0.5] },
+    x: { text: "evaluations of the agent", range: [0.5, longest + 0.5], ...(longest < 8 ? { dtick: 1 } : {}) },
     y: { text: `best ${campaign.metric ?? "score"} so far`, ticksuffix: tall === 100 ? "%" : "" },
     told: `Best score so far: ${runs.map(({ name, y }) => `${name} ${score(y.at(-1) / tall, campaign.metric)}`).join(", ") || "none yet"}`,
   }));

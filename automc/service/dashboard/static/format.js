@@ -35,6 +35,9 @@ export function between(low, high) {
   return `${number(low / factor)}–${number(high / factor)} ${unit}`;
 }
 
+/** Budgets as they are read, not written. */
+export const budgetsOf = (texts) => texts.map((text) => text.replace("<=", " ≤ ")).join(", ");
+
 export const bytes = (value) => cost("size", value);
 
 const inPercent = (metric) => Boolean(metric) && metric.startsWith("top-"); // as automc.tasks.metrics

@@ -65,14 +65,14 @@ export function picture(units, policies) {
       all.map((kept) => [
         h("td", { class: "wide" }, track(unit, kept)),
         h("td", { class: "num" }, words(unit, kept)),
-        bits ? h("td", {}, kept.bits ?? "") : null,
+        bits ? h("td", { class: "bits" }, kept.bits ?? "") : null,
       ]),
       h("td", { class: "num" }, unit.kind === "block" ? "block" : unit.full ?? "?"));
   });
   const headings = policies.map(({ name }) => [
     h("th", { scope: "col", class: "wide" }, name),
     h("th", { scope: "col", class: "num" }, "kept"),
-    bits ? h("th", { scope: "col" }, "bits") : null,
+    bits ? h("th", { scope: "col", class: "bits" }, "bits") : null,
   ]);
   return [
     h("div", { class: "key" },
@@ -81,7 +81,7 @@ export function picture(units, policies) {
       h("span", {}, h("i", { class: "chip dropped" }), "block dropped")),
     known ? null : h("p", { class: "caption" }, "The original’s widths are not known here: the campaign’s folder does not say."),
     h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Policy of ${policies.map((one) => one.name).join(" and ")}` },
-      h("table", { class: "units" },
+      h("table", { class: policies.length > 1 ? "units both" : "units" },
         h("caption", { class: "hidden" }, "What is kept of each unit, in the network’s order"),
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Unit"), headings, h("th", { scope: "col", class: "num" }, "original"))),
         h("tbody", {}, lines))),

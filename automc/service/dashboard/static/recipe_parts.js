@@ -1,7 +1,7 @@
 // Figures of recipes.
 import { address, get } from "./api.js";
 import { h } from "./dom.js";
-import { between, bytes, cost, percent, score, us } from "./format.js";
+import { between, budgetsOf, bytes, cost, percent, score, us } from "./format.js";
 
 /** A recipe and its network's units. */
 export async function load(name) {
@@ -29,7 +29,7 @@ export function figures(recipes) {
   const columns = [...(same ? [{ name: "original", one: recipes[0].recipe.original, original: null }] : []),
     ...recipes.map(({ name, recipe }) => ({ name, one: recipe.figures, original: recipe.original }))];
   const rows = LINES(recipes[0].recipe.metric).filter((line) => columns.some(({ one }) => line.of(one) !== null && line.of(one) !== undefined));
-  return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Figures" }, h("table", {},
+  return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Figures" }, h("table", { class: "figures" },
     h("caption", { class: "hidden" }, "Figures of the original and of what recipes make of it"),
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Figure"), columns.map(({ name }) => h("th", { scope: "col", class: "num" }, name)))),
     h("tbody", {}, rows.map((line) => h("tr", {}, h("th", { scope: "row" }, line.title), columns.map(({ one, original }) => {
@@ -42,7 +42,7 @@ export function figures(recipes) {
 
 /** Where recipes come from, as pairs. */
 export const origin = ({ recipe }) => [
-  ["Task", recipe.task], ["Budgets", recipe.budgets.join(", ")], ["Agent", recipe.agent], ["Evaluations", recipe.evaluations], ["Seed", recipe.seed],
+  ["Task", recipe.task], ["Budgets", budgetsOf(recipe.budgets)], ["Agent", recipe.agent], ["Evaluations", recipe.evaluations], ["Seed", recipe.seed],
   ["Fine-tuned", recipe.tuned_epochs ? `${recipe.tuned_epochs} epochs` : "no"], ["Device", `${recipe.device.name}: ${recipe.device.processor}`],
   ["Runtime", `${recipe.device.runtime}, threads ${recipe.device.threads}, batch ${recipe.device.batch}`], ["Forced table", recipe.forced_table],
   ["Versions", Object.entries(recipe.versions).map(([library, version]) => `${library} ${version}`).join(", ")],

@@ -2,7 +2,7 @@
 import { address, get } from "./api.js";
 import { recipePage } from "./campaign_parts.js";
 import { $, empty, fill, h, notice, pager, table } from "./dom.js";
-import { bytes, cost, percent, score, us, when } from "./format.js";
+import { budgetsOf, bytes, cost, percent, score, us, when } from "./format.js";
 
 const LIMIT = 25;
 const compare = $("#compare"), chosen = new Set();
@@ -23,7 +23,7 @@ const share = (value, original) => h("small", {}, `${percent(value / original)} 
 
 const COLUMNS = [
   { title: "Recipe", across: true, cell: (one) => [h("a", { href: recipePage(one.campaign) }, one.campaign), h("small", {}, `${one.task}, by ${one.agent}`)] },
-  { title: "Budgets", cell: (one) => [one.budgets.join(", "), h("small", {}, one.device)] },
+  { title: "Budgets", cell: (one) => [budgetsOf(one.budgets), h("small", {}, one.device)] },
   { title: "Test score", number: true, cell: (one) => [score(one.test_score, one.metric), h("small", {}, `original ${score(one.original_test_score, one.metric)}`)] },
   { title: "Measured latency", number: true, cell: (one) => (one.measured_us ? [us(one.measured_us[1]), one.ratio ? h("small", {}, `${percent(one.ratio[1])} of the original`) : null] : "–") },
   { title: "MACs", number: true, cell: (one) => [cost("macs", one.macs), share(one.macs, one.original_macs)] },
@@ -37,6 +37,7 @@ async function look() {
   try {
     const page = await get(address("recipes"), { offset, limit: LIMIT });
     notice($("#notice"));
+    compare.hidden = page.total < 2;
     fill($("#list"), page.items.length ? table("Recipes", COLUMNS, page.items, { cards: true })
       : empty("There are no recipes yet: a campaign that finishes leaves one here.", h("a", { class: "button runner", href: "/campaigns/new" }, "Start a campaign")));
     fill($("#pages"), pager(page, LIMIT, (to) => { offset = to; look(); }));

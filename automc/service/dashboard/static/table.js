@@ -131,6 +131,7 @@ $("#compare").addEventListener("submit", (event) => {
 
 try {
   const one = await get(address("tables", id));
+  $("#all").hidden = false;
   head(one);
   errors(one.validations);
   const [tables, tasks] = await Promise.all([get(address("tables")), get(address("tasks")), operators()]);
