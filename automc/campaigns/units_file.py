@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from automc import files
-from automc.campaigns.result import Unit
+from automc.campaigns.evaluated import Unit
 
 FILE = "units.json"
 """In the folder that a campaign writes to; whatever else is kept of it is read far more often than this."""
