@@ -19,7 +19,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from automc.devices import Device
-from automc.devices.protocol import PROTOCOL, TOKEN
+from automc.devices.addresses import TOKEN
+from automc.devices.protocol import PROTOCOL
 from automc.devices.remote import RemoteBench
 
 SECRET = "correct-horse-battery-staple"

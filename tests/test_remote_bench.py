@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 import pytest
 
 from automc.devices import Device, line, time_models
-from automc.devices.protocol import PROTOCOL, find_token
+from automc.devices.addresses import find_token
+from automc.devices.protocol import PROTOCOL
 from automc.devices.remote import RemoteBench
 from automc.errors import AutoMCError, ConfigError, RuntimeFailure
 from automc.latency_tables import open_target

@@ -19,7 +19,7 @@ from onnx import helper
 
 from automc.campaigns.config import DeviceConfig
 from automc.devices import Device, time_models
-from automc.devices.protocol import TOKEN, TOKEN_FILE
+from automc.devices.addresses import TOKEN, TOKEN_FILE
 from automc.devices.remote import RemoteBench
 from automc.errors import AutoMCError, ConfigError, RuntimeFailure
 from automc.latency_tables import Signature, open_target

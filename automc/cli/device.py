@@ -11,7 +11,7 @@ import typer
 
 from automc.cli.output import JsonFlag, print_json, print_table
 from automc.cli.workspaces import ServerOption, open_catalog
-from automc.devices.protocol import PORT, TOKEN, TOKEN_FILE
+from automc.devices.addresses import PORT, TOKEN, TOKEN_FILE
 
 app = typer.Typer(help="Lend this machine to a workbench far away, or ask what a device is.", no_args_is_help=True)
 
@@ -39,7 +39,7 @@ def serve(
 ) -> None:
     """Let a workbench far away measure on this machine, until Ctrl-C. Needs no PyTorch."""
     from automc.devices import Device
-    from automc.devices.protocol import find_token
+    from automc.devices.addresses import find_token
     from automc.devices.server.jobs import Limits
     from automc.devices.server.serve import serve as run
 

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from automc.devices.protocol import PORT, TOKEN, TOKEN_FILE, read_json
+from automc.devices.addresses import PORT, TOKEN, TOKEN_FILE
+from automc.devices.protocol import read_json
 from automc.errors import ConfigError, RuntimeFailure
 
 _CONNECT, _READ = 5.0, 15.0  # seconds; an answer is held back for less than the second

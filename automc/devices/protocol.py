@@ -1,23 +1,17 @@
-"""What a workbench and a device far away say to each other, and how each knows the other."""
+"""What a workbench and a device far away say to each other."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from automc.devices.device import Device
-from automc.errors import ConfigError
 
 PROTOCOL = 1
 """Changes whenever one side would no longer understand the other."""
-PORT = 7340
-TOKEN, TOKEN_FILE = "AUTOMC_DEVICE_TOKEN", "AUTOMC_DEVICE_TOKEN_FILE"
-_SHORTEST = 16  # characters of a token
 _RESERVED = {"action", "answer", "models", "threads", "memory"}  # what the device itself tells the runner
 
 
@@ -86,28 +80,3 @@ def read_json(text: bytes) -> Any:
     if not is_plain(data):
         raise ValueError("too deep, or a number is not finite")
     return data
-
-
-def find_token(file: Path | None = None) -> str | None:
-    """Returns the secret that both sides share: from a file, else from the environment; None where there is none.
-
-    Args:
-        file: its file; by default what AUTOMC_DEVICE_TOKEN_FILE names, if AUTOMC_DEVICE_TOKEN is not set.
-
-    Raises:
-        ConfigError: the file cannot be read, or the token is too short or has odd characters.
-    """
-    token, where = os.environ.get(TOKEN), TOKEN
-    if file is None and not token and os.environ.get(TOKEN_FILE):
-        file = Path(os.environ[TOKEN_FILE])
-    if file is not None:
-        where = str(file)
-        try:
-            token = file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"the device's token cannot be read from {file} ({type(error).__name__})") from None
-    if not token and file is None:
-        return None
-    if not token or len(token) < _SHORTEST or not (token.isascii() and token.isprintable() and " " not in token):
-        raise ConfigError(f"{where}: a device's token has at least {_SHORTEST} characters, ASCII without spaces")
-    return token

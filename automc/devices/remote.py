@@ -14,11 +14,12 @@ import numpy as np
 from pydantic import ValidationError
 
 from automc import progress
+from automc.devices.addresses import find_token
 from automc.devices.bench import Bench
 from automc.devices.child import Feeds, save_inputs
 from automc.devices.device import Device
 from automc.devices.line import Line, Lost, Unknown
-from automc.devices.protocol import PROTOCOL, JobRequest, find_token
+from automc.devices.protocol import PROTOCOL, JobRequest
 from automc.errors import AutoMCError, RuntimeFailure
 
 PATIENCE = 60.0

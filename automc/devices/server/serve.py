@@ -12,7 +12,7 @@ from pathlib import Path
 import uvicorn
 
 from automc import files
-from automc.devices.protocol import TOKEN
+from automc.devices.addresses import TOKEN
 from automc.devices.server.app import make_app
 from automc.devices.server.jobs import JobQueue, Limits
 from automc.devices.server.running import Server, address, listening
