@@ -14,6 +14,7 @@ from automc import files
 from automc.campaigns import SearchResult
 from automc.campaigns.campaign import Campaign
 from automc.campaigns.config import Compute, DeviceConfig
+from automc.campaigns.launch import LOG
 from automc.recipes import load_recipe, save_recipe
 from automc.service.app import make_app
 from automc.workspace import Registry, local_workspace
@@ -113,7 +114,9 @@ def test_of_one_from_the_servers_own_shell_the_task_is_said_and_no_more(served: 
     storage, source = served.workspace.storage, where / "search.yaml"
     campaign = Campaign.create(storage, "typed", config, where, where / "out", source=source)
     finish(campaign, tmp_path)
+    (where / "out" / LOG).write_text(f"{where / 'out'}/report.html: the report, one page\n")
     found = answers(served, "typed")
+    assert found["/campaigns/typed"]["log"] == ["report.html: the report, one page"]
     shown = found["/campaigns/typed"]["config"]
     assert (shown["task"], found["/campaigns/typed"]["task"], "task_args" in shown) == ("digits", "digits", False)
     assert (shown["latency_table"], shown["sensitivities"]) == ("table.yaml", "known.yaml")

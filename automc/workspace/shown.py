@@ -35,7 +35,10 @@ class Shown:
         """Returns a campaign as it is shown."""
         if not self._served:
             return found
-        return found.model_copy(update={"config": self._config(found.config, record), "folder": None, "source": None})
+        log = [line.replace(f"{record.out}/", "") for line in found.log]
+        return found.model_copy(
+            update={"config": self._config(found.config, record), "folder": None, "source": None, "log": log}
+        )
 
     def _config(self, config: dict[str, Any], record: Record) -> dict[str, Any]:
         left = {key: value for key, value in config.items() if key != "task_args"}
