@@ -43,7 +43,8 @@ def command(folder: Path, task: str, *options: str) -> list[str]:
 
 
 def left(out: Path) -> list[str]:
-    return sorted(path.name for path in out.iterdir() if not path.name.startswith((FILE, f".{FILE}")))
+    """Returns what lies there beside the journal and what policies are about."""
+    return sorted(path.name for path in out.iterdir() if not path.name.startswith((FILE, f".{FILE}", "units.json")))
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def run_search(config: SearchConfig, folder: Path, out: Path, resume: bool = Fal
 
     Raises:
         AutoMCError: anything of it cannot be done, or the machine is out of memory or disk space; ``out`` has nothing
-            new but journal and checkpoints then.
+            new but journal, checkpoints and ``units.json`` then.
     """
     files.ensure_writable(out)
     check_compute(config.compute)
