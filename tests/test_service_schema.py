@@ -23,7 +23,8 @@ def test_every_answer_is_as_the_document_says(tmp_path: Path) -> None:
         report = tmp_path / "report.json"
         command = [str(Path(sys.executable).parent / "schemathesis"), "run", f"{service.url}/api/v1/openapi.json"]
         options = ["--seed", "1", "--max-examples", "60", "--checks", CHECKS, "--continue-on-failure"]
-        options += ["--exclude-path-regex", "/events$", "--request-timeout", "30"]  # a live stream does not end
+        options += ["--exclude-path-regex", "/events$"]  # a live stream does not end
+        options += ["--request-timeout", "240"]  # who asks for a whole network first waits until it was trained
         options += ["--report", "json", "--report-json-path", str(report), "--output-truncate", "false"]
         done = subprocess.run([*command, *options], capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode == 0, done.stdout[-8000:]
